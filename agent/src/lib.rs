@@ -1,0 +1,1 @@
+//! Samples this node at high frequency and streams it.

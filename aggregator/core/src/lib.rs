@@ -1,0 +1,13 @@
+//! The pure half of the aggregator: what the samples mean.
+//!
+//! Time comes in as a value on the aggregator's one axis ([`time::AxisNsec`]), so a recorded input
+//! replays to the same answer, byte for byte. Deliberately absent: async, I/O, clocks, Kubernetes
+//! clients, and the wire types.
+
+#![forbid(unsafe_code)]
+
+pub mod advice;
+pub mod contention;
+pub mod frame;
+pub mod time;
+pub mod who;

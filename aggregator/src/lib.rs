@@ -1,0 +1,1 @@
+//! Takes the agents' streams in, runs load, and answers.

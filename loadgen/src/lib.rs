@@ -1,0 +1,1 @@
+//! The load engine, and the worker that the aggregator drives.

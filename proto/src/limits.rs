@@ -1,0 +1,105 @@
+//! Every limit of the wire, each with its reason.
+
+use std::time::Duration;
+
+/// One message, encoded, both ways. Empty submessages decode to 72 times their wire size, so the
+/// wire limit, not the allocator, bounds a hostile frame: 256 KiB is at most 19 MiB of heap.
+pub const MESSAGE_BYTES: usize = 256 * 1024;
+
+/// Live series of one agent: 2,048 containers (110 pods of two, with tenfold headroom) in each of
+/// the eight groups that a container may have.
+pub const SERIES: usize = 2_048 * 8;
+
+/// Ticks in one batch: 10 s at the highest rate, which is also how often a batch is absolute.
+pub const BATCH_TICKS: usize = 1_024;
+
+/// Values that one batch may decode to: 4 MiB of integers. A zero run is two bytes whatever its
+/// length, so the encoded size does not bound the decoded one.
+pub const BATCH_VALUES: usize = 512 * 1024;
+
+/// Groups in one batch: each group once.
+pub const BATCH_BLOCKS: usize = 32;
+
+/// Ticks that one correction may touch: 2 s at 100 Hz, rounded up.
+pub const CORRECTION_TICKS: usize = 256;
+
+/// How far back a correction may reach. A wait shows only when it ends; longer ones than this are
+/// laid on the oldest tick that may still change.
+pub const CORRECTION_HORIZON: Duration = Duration::from_secs(2);
+
+/// A cgroup path: the kernel's `PATH_MAX`.
+pub const PATH_BYTES: usize = 4_096;
+
+/// A name: Kubernetes allows 253 characters for the longest of them (RFC 1123 subdomain).
+pub const NAME_BYTES: usize = 253;
+
+/// A list of CPUs such as "0-3,8": every second one of 1,024 CPUs, spelt out.
+pub const CPU_LIST_BYTES: usize = 2_560;
+
+/// Base ticks a second: below one a short container is never seen, above 100 the kernel's own
+/// accounting (a tick of 1 to 10 ms) is coarser than the period.
+pub const TICK_HZ: std::ops::RangeInclusive<u32> = 1..=100;
+
+/// Reads of each thread a second in Focus. Slower than 10 a wait of one CFS period is smeared;
+/// faster than 100 the sampler itself becomes a neighbour.
+pub const THREAD_HZ: std::ops::RangeInclusive<u32> = 10..=100;
+
+/// Containers in Focus on one node: half of its slots may be models.
+pub const FOCUS_SERIES: usize = 1_024;
+
+/// How long the agent keeps what it produced: a dead peer is found in 40 s, the longest backoff is
+/// 30 s, and attaching 5,000 agents again takes 30 s.
+pub const REPLAY_WINDOW: Duration = Duration::from_secs(120);
+
+/// The same in bytes: at 100 Hz this bound comes first.
+pub const REPLAY_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often the agent sends. Shorter would cost more frames than samples, longer would spend the
+/// budget of a detector that answers in a second.
+pub const FLUSH_PERIOD: Duration = Duration::from_millis(200);
+
+/// How often a batch is absolute, so that a reader who lost one is whole again soon.
+pub const ABSOLUTE_PERIOD: Duration = Duration::from_secs(10);
+
+/// HTTP/2 keep-alive on every stream, both sides: with the timeout, a dead peer is found in 40 s.
+pub const KEEPALIVE_PERIOD: Duration = Duration::from_secs(30);
+
+/// How long a keep-alive may stay unanswered.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A first message must come this soon after the stream opened, or the slot is given back.
+pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests a second of one run: ten workers of 20,000 each.
+pub const LOAD_RATE_PER_SEC: f64 = 200_000.0;
+
+/// How long one run may last: an hour finds every knee, and bounds a forgotten one.
+pub const LOAD_DURATION: Duration = Duration::from_secs(3_600);
+
+/// Connections of one run: 20,000 a worker, ten workers, below the ephemeral ports of ten hosts.
+pub const LOAD_CONNECTIONS: u32 = 200_000;
+
+/// A request's own deadline: nobody waits longer for a prediction.
+pub const LOAD_REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Workers of one run.
+pub const LOAD_WORKERS: u32 = 100;
+
+/// One payload: 100,000 rows of 640 bytes.
+pub const PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Rows of one payload; each costs a pointer pair beside its bytes.
+pub const PAYLOAD_ROWS: usize = 1_000_000;
+
+/// One chunk of a payload: a quarter of a message, so that several fit in a window.
+pub const PAYLOAD_CHUNK_BYTES: usize = 64 * 1024;
+
+/// One encoded histogram: 3 significant digits from 1 us to 1 h are at most 26,000 buckets of at
+/// most 9 bytes, and five histograms must fit in a message: values beyond this are refused.
+pub const HISTOGRAM_BYTES: usize = 48 * 1024;
+
+/// Rows of one page, for every List.
+pub const PAGE_ROWS: u32 = 500;
+
+/// Rows of one page when the client does not say.
+pub const DEFAULT_PAGE_ROWS: u32 = 100;

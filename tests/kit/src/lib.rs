@@ -1,0 +1,1 @@
+//! Fakes and waits that the tests share.
