@@ -8,7 +8,7 @@ UCI Machine Learning Repository, https://doi.org/10.24432/C5DW2B, licence CC BY 
 
 Model: a support vector machine with an RBF kernel and a calibrated probability, smoothed over Gaussian noise
 (Cohen, Rosenfeld and Kolter, "Certified Adversarial Robustness via Randomized Smoothing", 2019): the score of
-a row is the mean probability of 2,000 noisy copies of it. The smoothing is what a request costs.
+a row is the mean probability of 8,000 noisy copies of it. The smoothing is what a request costs.
 
 Every random draw comes from SEED, so with the versions above a second run writes the same files.
 """
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 COLUMNS = slice(20, 30)
 GAMMA = 0.1
 # In standard deviations of a column. Each draw is used with both signs, so the noise has no mean of its own.
-NOISE, DRAWS = 0.25, 1000
+NOISE, DRAWS = 0.25, 4000
 PAYLOAD_ROWS, PAYLOAD_JITTER = 3000, 0.1
 RECORDED_ROWS = 200
 

@@ -59,3 +59,34 @@ fn parse_line(line: &str) -> anyhow::Result<Labelled> {
     };
     Ok(Labelled { row, label })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+
+    #[test]
+    fn the_payload_has_3000_rows_of_the_columns_that_the_model_takes() {
+        let header = EMBEDDED.lines().next().unwrap();
+        let model = Model::embedded().unwrap();
+        assert_eq!(header, format!("{},label", model.names().join(",")));
+        assert_eq!(load(None).unwrap().len(), 3_000);
+    }
+
+    #[test]
+    fn each_damaged_line_is_named_with_what_is_wrong() {
+        let good = "1,2,3,4,5,6,7,8,9,10,1\n1,2,3,4,5,6,7,8,9,10,0";
+        assert_eq!(parse(&format!("header\n{good}\n")).unwrap().len(), 2);
+        for (line, error) in [
+            ("1,2,3,4,5,6,7,8,9,1", "line 4: 9 columns before the label, not 10"),
+            ("1,2,3,4,x,6,7,8,9,10,1", "line 4: \"x\" is not a number"),
+            ("1,2,3,4,5,6,7,8,9,10,2", "line 4: the label \"2\" is neither 0 nor 1"),
+            ("", "line 4: there is one column only"),
+        ] {
+            let text = format!("header\n{good}\n{line}\n");
+            let message = format!("{:#}", parse(&text).unwrap_err());
+            assert!(message.starts_with(error), "{line}: {message}");
+        }
+        assert!(parse("header\n1,2,3,4,5,6,7,8,9,10,1\n").unwrap_err().to_string().contains("labelled 0"));
+    }
+}

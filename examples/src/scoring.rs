@@ -87,3 +87,36 @@ impl Noise {
         (z >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two rows of each class, which differ in the first column only.
+    fn rows() -> Vec<Labelled> {
+        let row =
+            |first, label| Labelled { row: std::array::from_fn(|i| if i == 0 { first } else { 5.0 }), label };
+        vec![row(0.0, 0), row(10.0, 0), row(90.0, 1), row(100.0, 1)]
+    }
+
+    #[test]
+    fn a_row_near_the_other_class_is_less_robust_than_one_far_away() {
+        let scorer = Scorer::new(&rows());
+        let mut noise = Noise::new(7, 0);
+        let robustness: Vec<f64> = (0..4).map(|index| scorer.robustness(index, &mut noise)).collect();
+        // 80 apart in a column of deviation 45.3, less and plus what the perturbation adds.
+        assert!((robustness[1] - 80.0 / 45.3).abs() < 0.2, "{robustness:?}");
+        assert!(robustness[0] > robustness[1] && robustness[3] > robustness[2], "{robustness:?}");
+    }
+
+    #[test]
+    fn a_perturbed_row_stays_within_reach_and_repeats_with_its_seed() {
+        let scorer = Scorer::new(&rows());
+        let first = scorer.perturbed(0, &mut Noise::new(7, 0));
+        let is_first = |seed, stream| {
+            scorer.perturbed(0, &mut Noise::new(seed, stream)).map(f64::to_bits) == first.map(f64::to_bits)
+        };
+        assert!(is_first(7, 0) && !is_first(8, 0) && !is_first(7, 1));
+        assert!(first[0].abs() <= REACH * 45.3 && (first[1] - 5.0).abs() <= REACH, "{first:?}");
+    }
+}

@@ -34,7 +34,7 @@ pub const PREDICT: &str = "/breast_cancer_svm/predict";
 /// Route of the readiness probe.
 pub const HEALTH: &str = "/health";
 
-/// A batch of 3,000 rows fits, and keeps a worker busy for some ten seconds. With [`CONNECTIONS_MAX`] it
+/// A batch of 3,000 rows fits, and keeps a worker busy for some fifteen seconds. With [`CONNECTIONS_MAX`] it
 /// bounds all bodies to 64 MiB.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
