@@ -1,4 +1,4 @@
-//! Compiles proto/ into OUT_DIR, in pure Rust: no protoc on the machine, nothing generated in git.
+//! Compiles `proto/` into OUT_DIR, in pure Rust: no protoc on the machine, nothing generated in git.
 
 use std::{env, fs, io, path::PathBuf};
 

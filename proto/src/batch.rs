@@ -297,3 +297,116 @@ impl From<Correction> for wire::Correction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ContainerSubject, Series, Subject, columns::Packer};
+
+    fn schema(count: u32) -> Schema {
+        let mut schema = Schema::new();
+        for number in 1..=count {
+            let container = ContainerSubject {
+                cgroup: format!("/c{number}"),
+                inode: u64::from(number),
+                pod_uid: None,
+                container_id: None,
+                qos: None,
+                system: false,
+                cpu_list: None,
+            };
+            let group = if number % 2 == 0 { Group::ContainerThreads } else { Group::ContainerCpu };
+            let id = SeriesId::new(number).unwrap();
+            schema
+                .add(Series { id, first_seq: Seq::FIRST, group, subject: Subject::Container(container) })
+                .unwrap();
+        }
+        schema
+    }
+
+    fn block(group: Group, values: &[i64]) -> Block {
+        let mut out = Vec::new();
+        let mut packer = Packer::new(&mut out);
+        for &value in values {
+            packer.push(value);
+        }
+        packer.finish();
+        Block { group, values: out.into(), absent: Bytes::new() }
+    }
+
+    fn batch(seq: u64, absolute: bool, times_nsec: Vec<u64>, blocks: Vec<Block>) -> Batch {
+        Batch { seq: Seq::new(seq).unwrap(), first_tick: 0, times_nsec, absolute, produced_before: 0, blocks }
+    }
+
+    #[test]
+    fn counters_add_up_over_batches_and_amounts_stand_for_themselves() {
+        let (schema, mut bases) = (schema(2), Bases::new());
+        let first = batch(
+            1,
+            true,
+            vec![10, 20],
+            vec![
+                block(Group::ContainerCpu, &[1_000, 5]),
+                block(Group::ContainerThreads, &[7, 8, 0, 0, 0, 0, -1, 0]),
+            ],
+        );
+        let columns = first.unpack(&schema, &mut bases).unwrap();
+        assert_eq!(columns[0].metrics, [[Some(1_000), Some(1_005)]]);
+        assert_eq!(columns[1].metrics[0], [Some(7), Some(8)]);
+        assert_eq!(columns[1].metrics[3], [Some(-1), Some(0)]);
+        let next = batch(2, false, vec![30], vec![block(Group::ContainerCpu, &[5])]);
+        assert_eq!(next.unpack(&schema, &mut bases).unwrap()[0].metrics, [[Some(1_010)]]);
+        assert_eq!(next.value_count(&schema), 1);
+    }
+
+    #[test]
+    fn an_unknown_value_is_none_and_does_not_move_the_base() {
+        let (schema, mut bases) = (schema(1), Bases::new());
+        let mut with_hole = block(Group::ContainerCpu, &[100, 0, 7]);
+        with_hole.absent = Bytes::from_static(&[1, 1]);
+        let columns = batch(1, true, vec![1, 2, 3], vec![with_hole]).unpack(&schema, &mut bases).unwrap();
+        assert_eq!(columns[0].metrics, [[Some(100), None, Some(107)]]);
+        let mut all_unknown = block(Group::ContainerCpu, &[0]);
+        all_unknown.absent = Bytes::from_static(&[0, 1]);
+        batch(2, false, vec![4], vec![all_unknown]).unpack(&schema, &mut bases).unwrap();
+        let next = batch(3, false, vec![5], vec![block(Group::ContainerCpu, &[1])]);
+        assert_eq!(next.unpack(&schema, &mut bases).unwrap()[0].metrics, [[Some(108)]]);
+    }
+
+    #[test]
+    fn a_block_with_too_many_or_too_few_values_is_refused_and_moves_nothing() {
+        let (schema, mut bases) = (schema(1), Bases::new());
+        for values in [&[1][..], &[1, 2, 3], &[]] {
+            let bad = batch(1, true, vec![1, 2], vec![block(Group::ContainerCpu, values)]);
+            assert!(bad.unpack(&schema, &mut bases).is_err(), "{values:?}");
+        }
+        assert!(bases.last.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_breaks_a_rule_names_the_field() {
+        let good = || wire::Batch::from(batch(1, true, vec![5, 9], vec![block(Group::NodeCpu, &[])]));
+        assert!(Batch::try_from(good()).is_ok());
+        let twice = |mut wire: wire::Batch| {
+            wire.blocks.push(wire.blocks[0].clone());
+            wire
+        };
+        for (field, wire) in [
+            ("batch.seq", wire::Batch { seq: 0, ..good() }),
+            ("batch.ticks", wire::Batch { ticks: 0, ..good() }),
+            ("batch.ticks", wire::Batch { ticks: u32::MAX, ..good() }),
+            ("batch.times", wire::Batch { times: Bytes::new(), ..good() }),
+            ("batch.times", wire::Batch { times: Bytes::from_static(&[0]), ..good() }),
+            ("batch.times", wire::Batch { times: Bytes::from_static(&[4, 4]), ..good() }),
+            ("batch.times", wire::Batch { first_nsec: u64::MAX, ..good() }),
+            ("batch.blocks", twice(good())),
+            (
+                "group",
+                wire::Batch { blocks: vec![wire::Block { group: 99, ..Default::default() }], ..good() },
+            ),
+        ] {
+            let error = Batch::try_from(wire).unwrap_err().to_string();
+            assert!(error.contains(field), "{error} should name {field}");
+        }
+    }
+}

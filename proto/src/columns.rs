@@ -126,7 +126,9 @@ mod tests {
     fn packed(values: &[i64]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut packer = Packer::new(&mut out);
-        values.iter().for_each(|&value| packer.push(value));
+        for &value in values {
+            packer.push(value);
+        }
         packer.finish();
         out
     }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_idle_column_of_ten_thousand_values_is_three_bytes() {
-        assert_eq!(packed(&[0; 10_000]).len(), 3);
+        assert_eq!(packed(&vec![0; 10_000]).len(), 3);
     }
 
     #[test]

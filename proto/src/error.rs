@@ -35,6 +35,7 @@ pub enum ProtocolError {
 const QUOTED_CHARS: usize = 64;
 
 impl ProtocolError {
+    #[expect(clippy::needless_pass_by_value, reason = "every caller is done with the value")]
     pub(crate) fn invalid(field: &'static str, value: impl ToString, rule: &'static str) -> Self {
         Self::Invalid { field, value: value.to_string().chars().take(QUOTED_CHARS).collect(), rule }
     }
