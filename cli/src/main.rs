@@ -1,0 +1,7 @@
+//! `berth`: every command a person types.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    berth_cli::run(berth_cli::Invocation::Berth)
+}
