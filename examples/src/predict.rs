@@ -1,10 +1,10 @@
-//! The Predict API: the bytes of a request become the JSON of an answer.
+//! The Predict API: the bytes of a request become the text of an answer.
 //!
 //! Invariant: an answer has as many predictions, in the same order, as the request has rows. Pure: the HTTP
 //! around it is in [`crate::server`].
 
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::model::{COLUMNS, Model, Row};
 
@@ -70,19 +70,19 @@ impl Refusal {
 }
 
 /// The answer to the body of a predict request.
-pub fn answer(model: &Model, body: &[u8]) -> (StatusCode, Value) {
+pub fn answer(model: &Model, body: &[u8]) -> (StatusCode, String) {
     match instances(model, body) {
         Ok(rows) => {
             let predictions: Vec<u8> = rows.iter().map(|row| model.classify(row)).collect();
-            (StatusCode::OK, json!({ "payload": { "predictions": predictions } }))
+            (StatusCode::OK, format!(r#"{{"payload":{{"predictions":{}}}}}"#, Value::from(predictions)))
         }
         Err(refusal) => (refusal.status(), failure(&refusal.to_string())),
     }
 }
 
 /// The API's form of an error.
-pub fn failure(error: &str) -> Value {
-    json!({ "payload": { "success": false, "error": error } })
+pub fn failure(error: &str) -> String {
+    format!(r#"{{"payload":{{"success":false,"error":{}}}}}"#, Value::from(error))
 }
 
 fn instances(model: &Model, body: &[u8]) -> Result<Vec<Row>, Refusal> {

@@ -62,7 +62,8 @@ async fn admit(listener: &TcpListener, crew: &[Worker]) -> anyhow::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => return Err(error).context("accept a connection"),
         };
-        let guest = Guest::new(stream, seat).context("hand a connection over")?;
+        // A socket that fails already is its peer's loss too.
+        let Ok(guest) = Guest::new(stream, seat) else { continue };
         let idlest = crew.iter().min_by_key(|worker| worker.open_connections());
         idlest.context("find a worker")?.take(guest).await?;
     }

@@ -96,6 +96,7 @@ async fn work(model: &Arc<Model>, mut guests: mpsc::Receiver<(Guest, Arc<()>)>) 
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     while let Some((guest, open)) = guests.recv().await {
+        // Forget those that have ended, so that their results do not pile up.
         while connections.try_join_next().is_some() {}
         let Ok(stream) = TcpStream::from_std(guest.stream) else { continue };
         let model = model.clone();
@@ -120,7 +121,7 @@ async fn respond(model: Arc<Model>, request: Request<Incoming>) -> Result<Respon
         (&Method::POST, PREDICT) => match read(request.into_body()).await {
             Ok(body) => {
                 let (status, answer) = predict::answer(&model, &body);
-                response(status, "application/json", answer.to_string())
+                response(status, "application/json", answer)
             }
             Err((status, error)) => failure(status, &error),
         },
@@ -144,7 +145,7 @@ async fn read(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
 }
 
 fn failure(status: StatusCode, error: &str) -> Response<Full<Bytes>> {
-    response(status, "application/json", predict::failure(error).to_string())
+    response(status, "application/json", predict::failure(error))
 }
 
 fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
