@@ -11,6 +11,7 @@ pub mod batch;
 pub mod columns;
 pub mod error;
 pub mod hello;
+pub mod histogram;
 pub mod ids;
 pub mod limits;
 pub mod load;
@@ -35,6 +36,7 @@ pub mod wire {
 pub use batch::{Batch, Block, Correction};
 pub use error::ProtocolError;
 pub use hello::{CgroupVersion, Hello, NodeFacts};
+pub use histogram::Latencies;
 pub use ids::{Incarnation, NodeName, Seq, SeriesId};
 pub use record::{Gap, GapReason, Record, Retire};
 pub use schema::Schema;
