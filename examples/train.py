@@ -1,7 +1,7 @@
 """Train the model that `refmodel` serves, and write the files made from its data.
 
-    python3 -m venv venv && venv/bin/pip install scikit-learn==1.9.1 numpy==2.4.6
-    venv/bin/python train.py
+    python3 -m venv target/venv && target/venv/bin/pip install scikit-learn==1.9.1 numpy==2.4.6
+    target/venv/bin/python examples/train.py
 
 Data: Breast Cancer Wisconsin (Diagnostic), W. Wolberg, O. Mangasarian, N. Street and W. Street, 1995,
 UCI Machine Learning Repository, https://doi.org/10.24432/C5DW2B, licence CC BY 4.0. scikit-learn ships it.

@@ -1,7 +1,7 @@
 //! The Predict API: the bytes of a request become the text of an answer.
 //!
 //! Invariant: an answer has as many predictions, in the same order, as the request has rows. Pure: the HTTP
-//! around it is in [`crate::server`].
+//! around it is in [`crate::worker`].
 
 use hyper::StatusCode;
 use serde_json::Value;

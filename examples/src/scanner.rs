@@ -44,7 +44,7 @@ pub fn scan(args: &args::Scanner) -> anyhow::Result<()> {
         anyhow::Ok((done.collect::<anyhow::Result<Vec<_>>>()?, tally))
     })?;
     let rows: u64 = done.iter().map(|done| done.rows).sum();
-    let robustness = done.iter().map(|done| done.robustness_sum).sum::<f64>() / rows as f64;
+    let robustness = done.iter().map(|done| done.robustness_sum).sum::<f64>() / rows.max(1) as f64;
     let Tally { made, errors } = tally;
     eprintln!(
         "scanner: rows scored {rows}, calls made {made}, call errors {errors}, mean robustness {robustness:.3}"

@@ -21,7 +21,7 @@ use crate::worker::{Guest, Worker};
 /// Well below the usual soft limit of 1,024 open files. Further connections wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 256;
 
-/// Inside the 30 s that a kubelet grants; the largest batch may end, a stuck peer cannot hold us.
+/// Inside the 30 s that a kubelet grants: a batch of 3,000 rows may end, a stuck peer cannot hold us.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 
 /// Serves until SIGTERM or SIGINT, then lets the requests in progress end.

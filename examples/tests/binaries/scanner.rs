@@ -72,10 +72,10 @@ fn answer_one(stream: TcpStream) -> std::io::Result<()> {
 #[test]
 fn calls_keep_their_rate_and_never_exceed_it_while_every_cpu_is_busy() {
     let (url, calls) = counting_model();
-    let args = ["--calls-per-sec", "40", "--seconds", "1.5", "--concurrency", "4", "--model-url", &url];
+    let args = ["--calls-per-sec", "10", "--seconds", "1.5", "--concurrency", "4", "--model-url", &url];
     let (_, summary) = scan(&args);
-    assert!(summary.calls <= 60, "{summary:?}");
-    assert!(summary.calls >= 30, "half the rate is lost: {summary:?}");
+    assert!(summary.calls <= 15, "{summary:?}");
+    assert!(summary.calls >= 8, "half the rate is lost: {summary:?}");
     assert_eq!(summary.errors, 0);
     assert!(summary.rows > 0);
     // The last call may have been cut off before it reached the model.
