@@ -1,7 +1,7 @@
 //! The scanner's calls to the model, at a steady rate and never above its cap.
 //!
 //! Invariant: `errors <= made`. Every call has a connection of its own, so that a Service spreads calls over
-//! its pods. A slow model does not slow the calls down, up to [`IN_FLIGHT_MAX`] at a time.
+//! its pods. A slow model does not slow the calls down, up to `IN_FLIGHT_MAX` at a time.
 
 use std::time::Duration;
 
