@@ -1,0 +1,218 @@
+//! One HTTP/1.1 connection: takes requests while it lives, one at a time.
+//!
+//! The connection's protocol state and the request in flight are polled by one task, so a request
+//! costs no hand-over between tasks. Deliberately absent: retries. A request that was sent and lost
+//! is an error of the target, and a hidden second try would be load that nobody asked for.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::answer::{ErrorClass, judge};
+use crate::clock::MonoNanos;
+use crate::plan::Plan;
+use crate::shard::{Idle, Shard, Ticket};
+
+/// The longest answer that is read: a prediction for each of 10,000 rows fits, a download does not.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// A connection that could not be opened is not tried again for this long: a closed run, which sends
+/// as fast as it fails, would otherwise be a loop without rest.
+const CONNECT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Opens a connection and serves requests over it until it closes or breaks.
+pub(crate) async fn serve(shard: Rc<Shard>, plan: Rc<Plan>) {
+    let began = MonoNanos::now();
+    let opened = match timeout(plan.request_timeout, Link::open(&plan)).await {
+        Ok(opened) => opened,
+        Err(_elapsed) => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    let mut link = match opened {
+        Ok(link) => link,
+        Err(error) => {
+            if let Some(ticket) = shard.take() {
+                ticket.fail(ErrorClass::Connect, &error);
+            }
+            if plan.rests_after_refusal {
+                sleep(CONNECT_BACKOFF).await;
+            }
+            return;
+        }
+    };
+    shard.connected(MonoNanos::now().since(began));
+    let idle = Idle::default();
+    while link.ready().await {
+        match shard.take() {
+            Some(ticket) => {
+                if !exchange(&mut link, &plan, ticket).await {
+                    return;
+                }
+            }
+            None => {
+                shard.rest(&idle);
+                tokio::select! {
+                    biased;
+                    () = idle.notified() => {}
+                    () = link.closed() => return shard.leave(&idle),
+                }
+            }
+        }
+    }
+}
+
+/// Sends one request and settles it; whether the connection can be used again.
+async fn exchange(link: &mut Link, plan: &Plan, ticket: Ticket) -> bool {
+    let body = plan.payload.of_request(ticket.k());
+    let request = plan.request(&body.bytes);
+    let sent = ticket.send();
+    let reply = link.sender.send_request(request);
+    link.answer.clear();
+    let read = read_answer(reply, &mut link.answer);
+    match timeout(plan.request_timeout, link.protocol.drive(read)).await {
+        Ok(Ok(head)) => {
+            match judge(plan.check, head.status, &link.answer, body.instances) {
+                Ok(()) => ticket.complete(sent, head.first_byte, head.last_byte),
+                Err(class) => ticket.fail(class, &Rejected { status: head.status, body: &link.answer }),
+            }
+            true
+        }
+        Ok(Err(ReadError::TooLong)) => {
+            ticket.fail(ErrorClass::Body, &format_args!("the answer is longer than {ANSWER_BYTES} bytes"));
+            false
+        }
+        Ok(Err(ReadError::Http(error))) => {
+            let class = if error.is_parse() { ErrorClass::Body } else { ErrorClass::Reset };
+            ticket.fail(class, &error);
+            false
+        }
+        Err(_elapsed) => {
+            ticket.fail(ErrorClass::Timeout, &format_args!("no answer within {:?}", plan.request_timeout));
+            false
+        }
+    }
+}
+
+/// What came back, but for its body.
+struct Head {
+    status: StatusCode,
+    first_byte: MonoNanos,
+    last_byte: MonoNanos,
+}
+
+enum ReadError {
+    TooLong,
+    Http(hyper::Error),
+}
+
+impl From<hyper::Error> for ReadError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error)
+    }
+}
+
+async fn read_answer(
+    reply: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    into: &mut Vec<u8>,
+) -> Result<Head, ReadError> {
+    let reply = reply.await?;
+    let first_byte = MonoNanos::now();
+    let status = reply.status();
+    let mut body = reply.into_body();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            if into.len() + data.len() > ANSWER_BYTES {
+                return Err(ReadError::TooLong);
+            }
+            into.extend_from_slice(data);
+        }
+    }
+    Ok(Head { status, first_byte, last_byte: MonoNanos::now() })
+}
+
+/// An answer that is no success, as it is shown once for each class.
+struct Rejected<'a> {
+    status: StatusCode,
+    body: &'a [u8],
+}
+
+impl std::fmt::Display for Rejected<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        /// Enough for a Predict API error, too little to flood a terminal.
+        const SHOWN_BYTES: usize = 200;
+        let shown = &self.body[..self.body.len().min(SHOWN_BYTES)];
+        write!(f, "{}: {}", self.status, String::from_utf8_lossy(shown).escape_debug())
+    }
+}
+
+/// An open connection.
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    protocol: Protocol,
+    answer: Vec<u8>,
+}
+
+impl Link {
+    async fn open(plan: &Plan) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(plan.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        Ok(Self { sender, protocol: Protocol(Some(connection)), answer: Vec::new() })
+    }
+
+    /// Waits until a request can be sent; false when the connection has closed.
+    async fn ready(&mut self) -> bool {
+        let Self { sender, protocol, .. } = self;
+        poll_fn(|cx| {
+            if protocol.step(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            sender.poll_ready(cx).map(|ready| ready.is_ok())
+        })
+        .await
+    }
+
+    /// Waits until the other side closes.
+    async fn closed(&mut self) {
+        poll_fn(|cx| self.protocol.step(cx)).await;
+    }
+}
+
+/// The protocol state of a connection; `None` once it has ended, however that was: a request in
+/// flight then learns of it by its own error.
+struct Protocol(Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>);
+
+impl Protocol {
+    /// Moves bytes; ready when the connection has ended.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(connection) = &mut self.0 {
+            if Pin::new(connection).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Moves bytes while `request` needs them.
+    async fn drive<T>(&mut self, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
+        poll_fn(|cx| {
+            // That the connection has ended is the request's own error, or the next one's.
+            let _ended = self.step(cx);
+            request.as_mut().poll(cx)
+        })
+        .await
+    }
+}
