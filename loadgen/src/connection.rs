@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Response, StatusCode};
@@ -53,20 +53,17 @@ pub(crate) async fn serve(shard: Rc<Shard>, plan: Rc<Plan>) {
     shard.connected(MonoNanos::now().since(began));
     let idle = Idle::default();
     while link.ready().await {
-        match shard.take() {
-            Some(ticket) => {
-                if !exchange(&mut link, &plan, ticket).await {
-                    return;
-                }
+        if let Some(ticket) = shard.take() {
+            if !exchange(&mut link, &plan, ticket).await {
+                return;
             }
-            None => {
-                shard.rest(&idle);
-                tokio::select! {
-                    biased;
-                    () = idle.notified() => {}
-                    () = link.closed() => return shard.leave(&idle),
-                }
-            }
+            continue;
+        }
+        shard.rest(&idle);
+        tokio::select! {
+            biased;
+            () = idle.notified() => {}
+            () = link.closed() => return shard.leave(&idle),
         }
     }
 }

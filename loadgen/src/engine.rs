@@ -20,12 +20,12 @@ use crate::answer::ErrorClass;
 use crate::clock::{MonoNanos, NANOS_PER_SEC};
 use crate::connection;
 use crate::error::LoadError;
-use crate::latency::Latencies;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::shard::Shard;
 use crate::spec::{Arrivals, Spec};
 use crate::tally::{Interval, Phase, Totals};
+use berth::Latencies;
 
 /// From readiness to the first request of a run that starts at once: enough to arm the timer, so
 /// that the first request is not late.

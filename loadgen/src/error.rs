@@ -20,13 +20,17 @@ pub enum LoadError {
     #[error(transparent)]
     Payload(#[from] PayloadError),
     /// The start time of a coordinated run had passed before the engine was ready.
-    #[error("the start time passed {late:?} before the engine was ready: start later, or ready the worker sooner")]
+    #[error(
+        "the start time passed {late:?} before the engine was ready: start later, or ready the worker sooner"
+    )]
     LateStart {
         /// By how much.
         late: Duration,
     },
     /// The process may not open as many connections as the run may need.
-    #[error("{needed} open files are needed for the connections, {limit} are allowed: raise the hard limit (ulimit -Hn) or use fewer connections")]
+    #[error(
+        "{needed} open files are needed for the connections, {limit} are allowed: raise the hard limit (ulimit -Hn) or use fewer connections"
+    )]
     FileLimit {
         /// Descriptors needed.
         needed: u64,

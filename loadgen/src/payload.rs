@@ -100,7 +100,9 @@ pub enum PayloadError {
         problem: String,
     },
     /// The Predict API check was asked for, and this body cannot be checked by it.
-    #[error("body {number} is not of the Predict API: send {{\"payload\":{{\"instances\":[row]}}}}, or check the status only")]
+    #[error(
+        "body {number} is not of the Predict API: send {{\"payload\":{{\"instances\":[row]}}}}, or check the status only"
+    )]
     NotPredictApi {
         /// Counted from 1.
         number: usize,
@@ -203,9 +205,10 @@ impl Builder {
 
 fn read_bounded(path: &Path, file: &str) -> Result<Vec<u8>, PayloadError> {
     let failed = |source| PayloadError::Read { file: file.to_owned(), source };
-    let limit = u64::try_from(PAYLOAD_BYTES).expect("64 MiB fit a u64");
+    // One byte more than the limit tells a file at the limit from one above it.
+    let limit = u64::try_from(PAYLOAD_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();
-    File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut text).map_err(failed)?;
+    File::open(path).map_err(failed)?.take(limit).read_to_end(&mut text).map_err(failed)?;
     if text.len() > PAYLOAD_BYTES {
         return Err(PayloadError::TooLarge { file: file.to_owned() });
     }

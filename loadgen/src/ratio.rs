@@ -48,7 +48,9 @@ pub struct Ratio {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RatioError {
     /// A run is too short.
-    #[error("{intervals} one-second intervals are too few to compare: run for {FEWEST_INTERVALS} s or longer")]
+    #[error(
+        "{intervals} one-second intervals are too few to compare: run for {FEWEST_INTERVALS} s or longer"
+    )]
     TooFew {
         /// Of the shorter run.
         intervals: usize,
@@ -195,8 +197,7 @@ fn bootstrap(after: &Series, before: &Series, seed: u64) -> Result<Ratio, RatioE
         let ratio = after.value(after_times)? / before.value(before_times)?;
         (ratio.is_finite() && ratio > 0.0).then_some(ratio)
     };
-    let estimate =
-        ratio(&vec![1; after.len()], &vec![1; before.len()]).ok_or(RatioError::NoValues)?;
+    let estimate = ratio(&vec![1; after.len()], &vec![1; before.len()]).ok_or(RatioError::NoValues)?;
 
     let mut random = SplitMix64(seed);
     let mut draws: Vec<f64> = (0..RESAMPLES)
@@ -222,7 +223,7 @@ fn bootstrap(after: &Series, before: &Series, seed: u64) -> Result<Ratio, RatioE
 /// The cube root of the length: the order at which a block bootstrap's error is least (Hall,
 /// Horowitz and Jing 1995).
 fn block_len(seconds: usize) -> usize {
-    (1..).find(|len| len * len * len >= seconds).unwrap_or(1)
+    (1..seconds).find(|len| len * len * len >= seconds).unwrap_or(1)
 }
 
 /// How often each second is in one draw of as many seconds as there are.
@@ -300,7 +301,10 @@ mod tests {
         for statistic in [Statistic::MeanService, Statistic::ResponseP99] {
             let ratio = ratio_interval(&after, &before, statistic, 7).unwrap();
             assert!((ratio.estimate - 2.0).abs() < 0.01, "{statistic:?}: {ratio:?}");
-            assert!(ratio.lo < 2.0 && 2.0 < ratio.hi && ratio.hi - ratio.lo < 0.2, "{statistic:?}: {ratio:?}");
+            assert!(
+                ratio.lo < 2.0 && 2.0 < ratio.hi && ratio.hi - ratio.lo < 0.2,
+                "{statistic:?}: {ratio:?}"
+            );
         }
     }
 
@@ -337,8 +341,10 @@ mod tests {
         let of = |seed| ratio_interval(&after, &before, Statistic::ResponseP99, seed).unwrap();
         assert_eq!(of(1), of(1));
         let p99 = |run: &[Interval]| {
-            let mut merged = crate::Latencies::new();
-            run.iter().for_each(|interval| merged.merge(&interval.tally.response));
+            let mut merged = berth::Latencies::new();
+            for interval in run {
+                merged.merge(&interval.tally.response);
+            }
             merged.quantile_usec(0.99).unwrap() as f64
         };
         assert!((of(1).estimate - p99(&after) / p99(&before)).abs() < 1e-12);

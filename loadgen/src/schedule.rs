@@ -93,9 +93,14 @@ mod tests {
 
     #[test]
     fn a_run_holds_exactly_rate_times_duration_requests() {
-        for (rate, seconds, requests) in
-            [(1.0, 2, 2), (7.0, 3, 21), (999.5, 2, 1_999), (999.5, 3, 2_999), (10_000.0, 1, 10_000), (0.4, 1, 1)]
-        {
+        for (rate, seconds, requests) in [
+            (1.0, 2, 2),
+            (7.0, 3, 21),
+            (999.5, 2, 1_999),
+            (999.5, 3, 2_999),
+            (10_000.0, 1, 10_000),
+            (0.4, 1, 1),
+        ] {
             assert_eq!(schedule(rate, seconds).requests(), requests, "{rate}/s for {seconds} s");
         }
     }
@@ -125,9 +130,7 @@ mod tests {
             let mut union = Vec::new();
             for index in 0..of {
                 let stripe = Stripe::new(index, of).unwrap();
-                union.extend(
-                    (0..).map(|nth| stripe.global(nth)).take_while(|k| *k < schedule.requests()),
-                );
+                union.extend((0..).map(|nth| stripe.global(nth)).take_while(|k| *k < schedule.requests()));
             }
             union.sort_unstable();
             assert_eq!(union, (0..schedule.requests()).collect::<Vec<_>>(), "{of} workers");
@@ -137,7 +140,8 @@ mod tests {
     #[test]
     fn shares_differ_by_at_most_one_and_add_up() {
         for (total, of) in [(1, 3), (10, 3), (12, 4), (7, 7)] {
-            let shares: Vec<u32> = (0..of).map(|index| Stripe::new(index, of).unwrap().share(total)).collect();
+            let shares: Vec<u32> =
+                (0..of).map(|index| Stripe::new(index, of).unwrap().share(total)).collect();
             assert_eq!(shares.iter().sum::<u32>(), total);
             assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
         }

@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 
 use crate::answer::ErrorClass;
 use crate::clock::MonoNanos;
-use crate::latency::Latencies;
 use crate::schedule::Stripe;
 use crate::tally::Tally;
+use berth::Latencies;
 
 /// Requests that wait for a connection: 13 s of 5,000/s, in 1 MiB. What waits longer than that is
 /// an outage, and its length shows in what was queued before.
@@ -270,7 +270,10 @@ mod tests {
 
         let counts = shard.cut().counts;
         assert_eq!((counts.dropped, counts.completed, counts.errors.total()), (3, 1, 2));
-        assert_eq!(counts.scheduled, counts.completed + counts.errors.total() + counts.dropped + counts.censored);
+        assert_eq!(
+            counts.scheduled,
+            counts.completed + counts.errors.total() + counts.dropped + counts.censored
+        );
         assert_eq!(shard.censored_age().count(), counts.censored);
         assert_eq!(shard.outstanding(), 0);
         assert_eq!(shard.examples(), BTreeMap::from([(ErrorClass::Reset, "first".to_owned())]));

@@ -67,7 +67,9 @@ pub enum SpecError {
         drain: Duration,
     },
     /// Fewer connections than workers, or more than one engine can hold.
-    #[error("{connections} connections over {workers} workers: each worker needs from 1 to {ENGINE_CONNECTIONS}")]
+    #[error(
+        "{connections} connections over {workers} workers: each worker needs from 1 to {ENGINE_CONNECTIONS}"
+    )]
     Connections {
         /// What was given.
         connections: u32,
@@ -75,7 +77,9 @@ pub enum SpecError {
         workers: u32,
     },
     /// A closed run whose requests in flight have no connection each, or leave a worker idle.
-    #[error("{in_flight} in flight over {workers} workers with {connections} connections: HTTP/1.1 needs a connection for each, and each worker at least one")]
+    #[error(
+        "{in_flight} in flight over {workers} workers with {connections} connections: HTTP/1.1 needs a connection for each, and each worker at least one"
+    )]
     InFlight {
         /// What was given.
         in_flight: u32,
@@ -175,7 +179,11 @@ mod tests {
             ("endless drain", |d| d.drain = Duration::from_secs(301), "drain 301s"),
             ("no connection", |d| d.connections = 0, "0 connections"),
             ("too many for one engine", |d| d.connections = 20_001, "20001 connections"),
-            ("more in flight than connections", |d| d.model = Model::Closed { in_flight: 101 }, "101 in flight"),
+            (
+                "more in flight than connections",
+                |d| d.model = Model::Closed { in_flight: 101 },
+                "101 in flight",
+            ),
         ];
         for (name, damage, text) in cases {
             let mut draft = draft();

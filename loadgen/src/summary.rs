@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::clock::NANOS_PER_SEC;
-use crate::latency::Latencies;
 use crate::tally::{Counts, Totals};
+use berth::Latencies;
 
 /// A send that is late by up to this is no fault of the generator: a wake-up is late by 57 us in
 /// one of a hundred (measured), and a busy machine needs room above that.
@@ -104,15 +104,12 @@ impl fmt::Display for Limit {
                 f,
                 "{requests} requests were dropped: every connection was busy and the queue was full; allow more connections or send less"
             ),
-            Self::Throttled { usec } => write!(
-                f,
-                "its own cgroup was throttled for {usec} us; raise the generator's CPU limit"
-            ),
-            Self::Cpu { share } => write!(
-                f,
-                "it used {:.0} % of its thread; add workers or send less",
-                share * 100.0
-            ),
+            Self::Throttled { usec } => {
+                write!(f, "its own cgroup was throttled for {usec} us; raise the generator's CPU limit")
+            }
+            Self::Cpu { share } => {
+                write!(f, "it used {:.0} % of its thread; add workers or send less", share * 100.0)
+            }
             Self::SendLag { p99_usec, limit_usec } => write!(
                 f,
                 "1 in 100 requests was sent {p99_usec} us late or more, over the limit of {limit_usec} us; allow more connections, or add workers on idle CPUs"

@@ -7,7 +7,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::answer::ErrorClass;
-use crate::latency::Latencies;
+use berth::Latencies;
 
 /// Failed requests by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -201,7 +201,8 @@ impl Totals {
     /// Whether `intervals` are all of this run's, and nothing else: their sum equals these totals in
     /// every count and every bucket.
     pub fn check_sum(&self, intervals: &[Interval]) -> Result<(), SumError> {
-        if let Some((expected, interval)) = (0..).zip(intervals).find(|(seq, interval)| interval.seq != *seq) {
+        if let Some((expected, interval)) = (0..).zip(intervals).find(|(seq, interval)| interval.seq != *seq)
+        {
             return Err(SumError::Hole { expected, found: interval.seq });
         }
         let sum = Self::of(intervals);

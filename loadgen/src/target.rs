@@ -41,8 +41,7 @@ pub struct Target {
 impl Target {
     /// Parses `http://host[:port][/path]`.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
-        let uri: Uri =
-            url.parse().map_err(|source| TargetError::Url { url: url.to_owned(), source })?;
+        let uri: Uri = url.parse().map_err(|source| TargetError::Url { url: url.to_owned(), source })?;
         if uri.scheme() != Some(&Scheme::HTTP) || uri.host().is_none_or(str::is_empty) {
             return Err(TargetError::Scheme { url: url.to_owned() });
         }
@@ -102,7 +101,7 @@ mod tests {
             ("http://me@model:1/", "model:1", "/"),
         ] {
             let target = Target::parse(url).unwrap();
-            assert_eq!((target.authority(), &target.path_and_query()[..]), (authority, path));
+            assert_eq!((target.authority(), target.path_and_query().as_str()), (authority, path));
         }
     }
 

@@ -62,7 +62,7 @@ fn cpu_dir(cgroups: &str, mounts: &str) -> Option<PathBuf> {
 }
 
 /// The directory of cgroup `path` below the mount that `is_wanted` by its type and super options; a
-/// mount may show only a part of the hierarchy, its root (proc_pid_mountinfo(5)).
+/// mount may show only a part of the hierarchy, its root (`proc_pid_mountinfo(5)`).
 fn mounted(mounts: &str, path: &str, is_wanted: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;

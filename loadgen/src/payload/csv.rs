@@ -7,7 +7,8 @@ use crate::predict::{ROW_PREFIX, ROW_SUFFIX};
 
 pub(super) fn bodies(file: &str, text: &[u8], label: &Label) -> Result<Builder, PayloadError> {
     let mut reader = ReaderBuilder::new().from_reader(text);
-    let dropped = dropped_column(file, reader.byte_headers().map_err(|error| malformed(file, &error))?, label)?;
+    let dropped =
+        dropped_column(file, reader.byte_headers().map_err(|error| malformed(file, &error))?, label)?;
     let mut builder = Builder::new();
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| malformed(file, &error))? {
@@ -99,7 +100,10 @@ mod tests {
 
     #[test]
     fn without_a_label_every_column_is_sent() {
-        assert_eq!(rows(&Label::None)[0], r#"{"payload":{"instances":[[619,"Geography_Germany",131101.04,1,0]]}}"#);
+        assert_eq!(
+            rows(&Label::None)[0],
+            r#"{"payload":{"instances":[[619,"Geography_Germany",131101.04,1,0]]}}"#
+        );
     }
 
     #[test]
@@ -111,7 +115,11 @@ mod tests {
     #[test]
     fn errors_name_the_file_the_line_and_the_mend() {
         for (text, label, expected) in [
-            (&b"a,b\n1,2\n1\n"[..], Label::None, "payload x.csv line 3: it has 1 columns, the header 2: give"),
+            (
+                &b"a,b\n1,2\n1\n"[..],
+                Label::None,
+                "payload x.csv line 3: it has 1 columns, the header 2: give",
+            ),
             (b"a,b\n1,\xff\n", Label::None, "payload x.csv line 2: column 2 is not UTF-8: save"),
             (b"a,b\n1,2\n", Label::Named("c".to_owned()), "payload x.csv: no column c: the header has a, b"),
             (b"a,b\n", Label::Last, "payload x.csv: it holds no row: give at least one"),

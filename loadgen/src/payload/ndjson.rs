@@ -38,8 +38,11 @@ mod tests {
     fn an_array_is_a_row_and_an_object_is_sent_as_it_is() {
         let text = b"[1, \"a\"]\r\n\n {\"payload\":{\"instances\":[[1],[2]]}} \n{\"inputs\":[]}\n[]";
         let payload = Payload::ndjson("rows.ndjson", text).unwrap();
-        let bodies: Vec<_> =
-            payload.bodies().iter().map(|body| (str::from_utf8(&body.bytes).unwrap(), body.instances)).collect();
+        let bodies: Vec<_> = payload
+            .bodies()
+            .iter()
+            .map(|body| (str::from_utf8(&body.bytes).unwrap(), body.instances))
+            .collect();
         assert_eq!(
             bodies,
             [
