@@ -85,6 +85,7 @@ impl Latencies {
     }
 
     /// As it travels: HDR V2, uncompressed. Errors: it is larger than a message may hold.
+    #[expect(clippy::unwrap_in_result, reason = "the expect says why it cannot fail")]
     pub fn encode(&self, field: &'static str) -> Result<Bytes, ProtocolError> {
         let mut bytes = Vec::new();
         V2Serializer::new()
