@@ -1,0 +1,44 @@
+# Everything a person needs: `make help` lists it.
+
+PREFIX ?= /usr/local
+# What is slow to build or to fetch lives here, outside the clone, and is shared by clones.
+BERTH_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth
+DEMO ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)/release
+
+PROGRAMS := berth kubectl-berth berth-agent berth-aggregator berth-loadgen refmodel scanner
+
+.PHONY: help build demo test tools lint doc install uninstall clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build every program, optimised
+	cargo build --release --workspace --bins --locked
+
+demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--scanners 2"
+	$(TARGET)/berth demo $(DEMO)
+
+test: tools ## Run every test
+	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
+
+tools: ## Fetch what the tests need beside Rust, into the cache folder
+	tests/tools.sh "$(BERTH_CACHE)/tools"
+
+lint: ## Formatting and lints, as the gate wants them
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Build the documentation, and fail on a broken link
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+install: build ## Put the programs below PREFIX
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 0755 $(addprefix $(TARGET)/,$(PROGRAMS)) "$(DESTDIR)$(PREFIX)/bin"
+
+uninstall: ## Take them away again
+	rm -f $(addprefix "$(DESTDIR)$(PREFIX)/bin"/,$(PROGRAMS))
+
+clean: ## Remove what was built here
+	cargo clean
