@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("berth-loadgen", &["berth"]),
     ("berth-cli", &["berth", "berth-core", "berth-loadgen"]),
     ("berth-examples", &[]),
-    ("berth-kit", &["berth"]),
+    ("berth-kit", &[]),
 ];
 
 /// What the contract may depend on directly: encoding, and nothing that knows a network or a clock.

@@ -1,1 +1,97 @@
-//! Fakes and waits that the tests share.
+//! What the tests share: waiting, and the tree's own programs.
+//!
+//! Invariant: a program started here is dead when its [`Running`] is dropped. Deliberately absent:
+//! anything that stands in for a part of Berth; a test of two parts runs both.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+/// Longer than any wait that is expected on a busy machine of two cores.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a predicate is asked.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Asks until there is an answer, and fails with `what` after `deadline`.
+pub fn wait_for<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..deadline.as_millis() / POLL.as_millis() {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        thread::sleep(POLL);
+    }
+    panic!("waited {deadline:?} for {what}");
+}
+
+/// The path of one of this tree's programs, as it is now. Cargo builds the programs of a package
+/// for that package's own tests only, so a test of several packages asks for them.
+pub fn program(package: &str, name: &str) -> PathBuf {
+    static BUILD: Mutex<()> = Mutex::new(());
+    let turn = BUILD.lock().unwrap();
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", package, "--bin", name])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .status()
+        .unwrap();
+    drop(turn);
+    assert!(status.success(), "cargo build {name}: {status}");
+    // A test program lies in target/PROFILE/deps, the others in target/PROFILE.
+    let own = std::env::current_exe().unwrap();
+    own.parent().and_then(Path::parent).unwrap().join(name)
+}
+
+/// A program that runs, and what it says.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it; stderr goes to `log`.
+    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+        let stderr = File::create(&log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Self { child, log }
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The address in the line that ends in `<what>listening on ADDRESS`.
+    pub fn listening(&mut self, what: &str) -> String {
+        let marker = format!("{what}listening on ");
+        wait_for(&marker, DEADLINE, || {
+            assert_eq!(self.child.try_wait().unwrap(), None, "it ended: {}", self.said());
+            let said = self.said();
+            let line =
+                said.split_inclusive('\n').find(|line| line.contains(&marker) && line.ends_with('\n'))?;
+            line.split_once(&marker).and_then(|(_, rest)| rest.split_whitespace().next()).map(str::to_owned)
+        })
+    }
+
+    /// Kills it with SIGKILL, which no program can answer, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,6 @@
+//! The real agent and the real aggregator, killed and started again.
+
+#[path = "system/node.rs"]
+mod node;
+#[path = "system/restart.rs"]
+mod restart;
