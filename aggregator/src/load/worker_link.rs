@@ -1,0 +1,187 @@
+//! The streams of load workers: hello, reports up, orders down, and their payloads.
+//!
+//! Invariant: a message that breaks the contract closes its own stream and no other; whatever ends a
+//! stream, the coordinator is told once.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use berth::{
+    ProtocolError, limits,
+    wire::{self, load_workers_server::LoadWorkers},
+};
+use berth_core::time::AxisNsec;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Load,
+    ids::WorkerId,
+    service::hash,
+    wire_form::{self, Said},
+    workers::{ORDERS_WAITING, Order, Session, WorkerHello},
+};
+use crate::{
+    clock::Clock,
+    downlink::{Downlink, downlink},
+    tasks::stopping,
+};
+
+/// The service for load workers.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerService {
+    load: Arc<Load>,
+}
+
+impl WorkerService {
+    /// Over this load.
+    pub(crate) fn new(load: Arc<Load>) -> Self {
+        Self { load }
+    }
+}
+
+/// When pings left, until they are answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PingLog {
+    sent: Arc<Mutex<VecDeque<(u64, AxisNsec)>>>,
+}
+
+/// Pings on their way at once; an answer that takes longer than so many says nothing of the clock.
+const PINGS_OUT: usize = 16;
+
+impl PingLog {
+    /// It leaves now.
+    pub(crate) fn left(&self, id: u64, at: AxisNsec) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() == PINGS_OUT {
+            sent.pop_front();
+        }
+        sent.push_back((id, at));
+    }
+
+    /// It was answered. `None`: it never left, or long ago, or was answered before.
+    pub(crate) fn answered(&self, id: u64) -> Option<AxisNsec> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = sent.iter().position(|(left, _)| *left == id)?;
+        sent.remove(at).map(|(_, at)| at)
+    }
+}
+
+/// One worker's stream, as its reading task holds it.
+struct Link {
+    load: Arc<Load>,
+    worker: WorkerId,
+    session: Session,
+    pings: PingLog,
+    /// Closed when the transport has dropped the sending half.
+    orders: mpsc::Sender<Order>,
+}
+
+impl Link {
+    async fn read(self, mut messages: Streaming<wire::WorkerMessage>) {
+        let mut stop = self.load.stop.clone();
+        let end = loop {
+            let message = tokio::select! {
+                message = messages.message() => message,
+                () = self.orders.closed() => break None,
+                () = stop.asked() => break Some(stopping()),
+            };
+            match message {
+                Ok(Some(message)) => {
+                    if let Err(error) = self.take(message) {
+                        tracing::warn!(worker = %self.worker, %error, "load worker's stream closed");
+                        break Some(error.into());
+                    }
+                }
+                // The worker has closed its half, or the connection is gone.
+                Ok(None) | Err(_) => break None,
+            }
+        };
+        self.load.coordinator().leave(&self.worker, self.session, end, self.load.clock.now());
+    }
+
+    fn take(&self, message: wire::WorkerMessage) -> Result<(), ProtocolError> {
+        let now = self.load.clock.now();
+        let said = Said::try_from(message)?;
+        match said.timed(|ping| Some((self.pings.answered(ping)?, now))) {
+            Some(report) => self.load.coordinator().report(&self.worker, self.session, report, now),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first message of a worker's stream, which must be its hello and must come soon.
+async fn hello(messages: &mut Streaming<wire::WorkerMessage>) -> Result<WorkerHello, Status> {
+    let first = tokio::time::timeout(limits::FIRST_MESSAGE_TIMEOUT, messages.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello came"))??;
+    match first.and_then(|first| first.message) {
+        Some(wire::worker_message::Message::Hello(hello)) => Ok(hello.try_into()?),
+        Some(_) | None => Err(ProtocolError::Missing { field: "hello" }.into()),
+    }
+}
+
+fn outgoing(pings: PingLog, clock: Clock) -> impl FnMut(Order) -> Result<wire::WorkerOrder, Status> {
+    move |order| {
+        if let Order::Ping { id } = order {
+            pings.left(id, clock.now());
+        }
+        Ok(wire_form::order(order))
+    }
+}
+
+#[tonic::async_trait]
+impl LoadWorkers for WorkerService {
+    type WorkStream = Downlink<Order, wire::WorkerOrder>;
+
+    async fn work(
+        &self,
+        request: Request<Streaming<wire::WorkerMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        let mut messages = request.into_inner();
+        let hello = hello(&mut messages).await?;
+        let load = Arc::clone(&self.load);
+        let pings = PingLog::default();
+        let (sender, stream) = downlink(ORDERS_WAITING, outgoing(pings.clone(), load.clock));
+        let (worker, orders) = (hello.id.clone(), sender.items.clone());
+        tracing::info!(%worker, node = %hello.node, "load worker joined");
+        let session = load.coordinator().join(hello, sender, load.clock.now());
+        let session =
+            session.ok_or_else(|| Status::resource_exhausted("too many load workers are connected"))?;
+        let tasks = load.tasks.clone();
+        tasks.start(Link { load, worker, session, pings, orders }.read(messages));
+        Ok(Response::new(stream))
+    }
+
+    type GetPayloadStream = Chunks;
+
+    async fn get_payload(
+        &self,
+        request: Request<wire::GetPayloadRequest>,
+    ) -> Result<Response<Self::GetPayloadStream>, Status> {
+        let payload = self.load.payloads().get(&hash(&request.into_inner().sha256)?);
+        let payload = payload.ok_or_else(|| Status::not_found("that payload is not here any more"))?;
+        Ok(Response::new(Chunks { rest: payload.bytes.clone() }))
+    }
+}
+
+/// A payload in pieces, made as the transport asks for them.
+pub(crate) struct Chunks {
+    rest: Bytes,
+}
+
+impl Stream for Chunks {
+    type Item = Result<wire::PayloadChunk, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let length = self.rest.len().min(limits::PAYLOAD_CHUNK_BYTES);
+        let data = self.rest.split_to(length);
+        Poll::Ready((length > 0).then_some(Ok(wire::PayloadChunk { data })))
+    }
+}
