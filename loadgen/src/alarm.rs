@@ -2,7 +2,8 @@
 //!
 //! A timer descriptor under epoll wakes about 11 us after its time at the median; an epoll timeout,
 //! which runtimes round up to whole milliseconds, wakes about 557 us after it (measured, Linux 6.18,
-//! HZ = 250). So the schedule is paced by this and never by the runtime's own timers.
+//! HZ = 250). So the schedule is paced by this and never by the runtime's own timers. The crate's one
+//! `unsafe` block is here: a descriptor is given to the runtime to wait for.
 
 use std::io;
 use std::num::NonZeroU64;

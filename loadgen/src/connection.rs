@@ -21,11 +21,19 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer::{ErrorClass, judge};
 use crate::clock::MonoNanos;
+use crate::deadline::{Deadline, Elapsed};
 use crate::plan::Plan;
 use crate::shard::{Idle, Shard, Ticket};
 
 /// The longest answer that is read: a prediction for each of 10,000 rows fits, a download does not.
 const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What a connection keeps of its buffer between answers: 20,000 connections then hold 320 MiB at
+/// most, however long one answer was.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// The longest head of an answer, and how much is read at once.
+const READ_BYTES: usize = 32 * 1024;
 
 /// A connection that could not be opened is not tried again for this long: a closed run, which sends
 /// as fast as it fails, would otherwise be a loop without rest.
@@ -75,8 +83,9 @@ async fn exchange(link: &mut Link, plan: &Plan, ticket: Ticket) -> bool {
     let sent = ticket.send();
     let reply = link.sender.send_request(request);
     link.answer.clear();
+    link.answer.shrink_to(KEPT_BYTES);
     let read = read_answer(reply, &mut link.answer);
-    match timeout(plan.request_timeout, link.protocol.drive(read)).await {
+    match link.deadline.keep(sent, link.protocol.drive(read)).await {
         Ok(Ok(head)) => {
             match judge(plan.check, head.status, &link.answer, body.instances) {
                 Ok(()) => ticket.complete(sent, head.first_byte, head.last_byte),
@@ -93,7 +102,7 @@ async fn exchange(link: &mut Link, plan: &Plan, ticket: Ticket) -> bool {
             ticket.fail(class, &error);
             false
         }
-        Err(_elapsed) => {
+        Err(Elapsed) => {
             ticket.fail(ErrorClass::Timeout, &format_args!("no answer within {:?}", plan.request_timeout));
             false
         }
@@ -156,6 +165,7 @@ impl std::fmt::Display for Rejected<'_> {
 struct Link {
     sender: SendRequest<Full<Bytes>>,
     protocol: Protocol,
+    deadline: Deadline,
     answer: Vec<u8>,
 }
 
@@ -163,9 +173,12 @@ impl Link {
     async fn open(plan: &Plan) -> std::io::Result<Self> {
         let stream = TcpStream::connect(plan.address).await?;
         stream.set_nodelay(true)?;
+        let mut http = http1::Builder::new();
+        http.max_buf_size(READ_BYTES);
         let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
-        Ok(Self { sender, protocol: Protocol(Some(connection)), answer: Vec::new() })
+            http.handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let deadline = Deadline::new(plan.request_timeout);
+        Ok(Self { sender, protocol: Protocol(Some(connection)), deadline, answer: Vec::new() })
     }
 
     /// Waits until a request can be sent; false when the connection has closed.

@@ -164,7 +164,7 @@ impl Engine {
             (0..in_flight).for_each(|_| self.open());
         }
         let end = self.start.plus(nanos(self.spec.duration));
-        let mut next_cut = self.start.plus(NANOS_PER_SEC);
+        let mut next_cut = self.next_second(self.start);
         let stopped = stop.cancelled();
         tokio::pin!(stopped);
         loop {
@@ -175,7 +175,7 @@ impl Engine {
             }
             if now >= next_cut {
                 self.report.second(&self.shard, Phase::Load, now);
-                next_cut = next_cut.plus(NANOS_PER_SEC);
+                next_cut = self.next_second(now);
             }
             tokio::select! {
                 biased;
@@ -193,8 +193,9 @@ impl Engine {
 
     /// Waits for answers, not longer than the grace; what has none then is censored.
     async fn drain(&mut self) -> io::Result<()> {
-        let mut next_cut = MonoNanos::now().plus(NANOS_PER_SEC);
-        let end = MonoNanos::now().plus(nanos(self.spec.drain));
+        let began = MonoNanos::now();
+        let end = began.plus(nanos(self.spec.drain));
+        let mut next_cut = self.next_second(began);
         loop {
             let now = MonoNanos::now();
             if now >= end || self.shard.outstanding() == 0 {
@@ -202,7 +203,7 @@ impl Engine {
             }
             if now >= next_cut {
                 self.report.second(&self.shard, Phase::Drain, now);
-                next_cut = next_cut.plus(NANOS_PER_SEC);
+                next_cut = self.next_second(now);
             }
             tokio::select! {
                 biased;
@@ -223,6 +224,12 @@ impl Engine {
         self.shard.censor_waiting();
         self.report.cut(&self.shard, Phase::Drain, MonoNanos::now());
         Ok(())
+    }
+
+    /// The next whole second of the run: one that was slept through has no interval of its own.
+    fn next_second(&self, now: MonoNanos) -> MonoNanos {
+        let seconds = now.since(self.start) / NANOS_PER_SEC + 1;
+        self.start.plus(seconds * NANOS_PER_SEC)
     }
 
     /// Offers every request that is due; returns when the next one will be.

@@ -9,6 +9,7 @@ mod alarm;
 mod answer;
 mod clock;
 mod connection;
+mod deadline;
 mod engine;
 mod error;
 mod files;
