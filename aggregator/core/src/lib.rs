@@ -8,6 +8,10 @@
 
 pub mod advice;
 pub mod contention;
+pub mod delivery;
+mod digest;
 pub mod frame;
+pub mod history;
 pub mod time;
+pub mod timeline;
 pub mod who;

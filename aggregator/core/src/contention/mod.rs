@@ -1,7 +1,24 @@
 //! Who hurts a model, how much, on what, or nobody.
+//!
+//! [`Detector`] is the whole of it: `step` lays frames together, `decompose` splits each wait by who
+//! held the CPUs, `cusum` raises the alarm, `severity` says whether it is felt, `account` adds up what
+//! was felt, `slowdown` and `verdict` say what it means, `victim` keeps one model's episode.
 
+mod account;
+mod cusum;
+mod decompose;
+mod detector;
 mod episode;
+#[cfg(test)]
+mod fixtures;
+mod history;
+mod severity;
+mod slowdown;
+mod step;
+mod verdict;
+mod victim;
 
+pub use detector::Detector;
 pub use episode::{
     Cause, Confidence, Episode, EpisodeId, Estimate, Evidence, ModelState, Resource, Severity, Share, Tier,
     Verdict,

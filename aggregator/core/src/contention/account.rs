@@ -1,0 +1,108 @@
+//! What a victim waited for over some time, added up.
+//!
+//! Invariant: the causes sum to the wait. Bounded: however long it runs and however many pods come
+//! and go, it holds so many blocks and so many names.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    contention::{
+        history::Tick,
+        slowdown::{Blocks, Span},
+    },
+    time::AxisNsec,
+    who::{ContainerKey, WhoRef},
+};
+
+/// More containers than run on a node at a time (the kubelet's default is 110 pods); a long episode
+/// may see more come and go, and those that come last are told as one.
+const NAMES_AT_MOST: usize = 256;
+
+/// The sums, in nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Account {
+    /// Everything up to here is in it.
+    upto: AxisNsec,
+    blocks: Blocks,
+    pub(crate) throttled: f64,
+    pub(crate) own: f64,
+    pub(crate) irq: f64,
+    pub(crate) steal: f64,
+    pub(crate) unowned: f64,
+    pub(crate) others: BTreeMap<ContainerKey, (WhoRef, f64)>,
+    /// Others that found no room.
+    pub(crate) rest: f64,
+    usage: f64,
+    threads_seen: f64,
+    node_seen: f64,
+}
+
+impl Account {
+    /// An account of what comes after `from`.
+    pub(crate) fn since(from: AxisNsec) -> Self {
+        Self { upto: from, ..Self::default() }
+    }
+
+    /// Passes over what comes before `from`.
+    pub(crate) fn skip_to(&mut self, from: AxisNsec) {
+        self.upto = self.upto.max(from);
+    }
+
+    /// Adds those of `ticks` that end by `until` and are not in it yet.
+    pub(crate) fn feed<'a>(&mut self, ticks: impl Iterator<Item = &'a Tick>, until: AxisNsec) {
+        let from = self.upto;
+        ticks.filter(|tick| tick.at > from && tick.at <= until).for_each(|tick| self.add(tick));
+        self.upto = from.max(until);
+    }
+
+    fn add(&mut self, tick: &Tick) {
+        let split = &tick.split;
+        self.blocks.add(tick.span());
+        self.throttled += split.throttled;
+        self.own += split.own;
+        self.irq += split.irq;
+        self.steal += split.steal;
+        self.unowned += split.unowned;
+        for held in &split.others {
+            if let Some((who, nsec)) = self.others.get_mut(&held.key) {
+                who.clone_from(&held.who);
+                *nsec += held.nsec;
+            } else if self.others.len() < NAMES_AT_MOST {
+                self.others.insert(held.key, (held.who.clone(), held.nsec));
+            } else {
+                self.rest += held.nsec;
+            }
+        }
+        self.usage += split.usage;
+        self.threads_seen += if split.threads_seen { tick.dt_nsec } else { 0.0 };
+        self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    pub(crate) fn total(&self) -> Span {
+        self.blocks.total()
+    }
+
+    /// CPU time of the threads seen over CPU time of the container; 1 where neither ran.
+    pub(crate) fn coverage(&self) -> f64 {
+        if self.usage > 0.0 { (self.total().run / self.usage).min(1.0) } else { 1.0 }
+    }
+
+    /// CPUs in use.
+    pub(crate) fn cpus(&self) -> f64 {
+        let dt = self.total().dt;
+        if dt > 0.0 { self.usage / dt } else { 0.0 }
+    }
+
+    pub(crate) fn saw_threads(&self) -> bool {
+        self.threads_seen > 0.0
+    }
+
+    /// The part of the time in which the node's own counters were seen.
+    pub(crate) fn node_seen(&self) -> f64 {
+        if self.threads_seen > 0.0 { self.node_seen / self.threads_seen } else { 0.0 }
+    }
+}

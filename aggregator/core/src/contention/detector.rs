@@ -1,0 +1,144 @@
+//! One node's detector: frames and late news in, episodes out.
+//!
+//! Invariant: the same calls with the same values give the same episodes, byte for byte; no clock, no
+//! randomness but what derives from an episode's id. Bounded: 2 s of steps for late news, 10 s of
+//! splits a model, one episode a model. Deliberately absent: learnt baselines, regression, timing
+//! tests; each enters only with its gain on labelled runs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    contention::{
+        episode::{Episode, ModelState},
+        history::LATE_AT_MOST,
+        step::{Assembler, Step},
+        victim::Victim,
+    },
+    frame::{Frame, Late},
+    time::AxisNsec,
+    who::{ContainerKey, Role},
+};
+
+/// Without a step for this long a model is gone, or its agent is.
+const GONE_AFTER: Duration = Duration::from_secs(3);
+
+/// What is gone for this long and comes back is not the same trouble: nothing of it is kept.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
+/// Finds out who hurts the models of one node.
+#[derive(Debug)]
+pub struct Detector {
+    node: String,
+    assembler: Assembler,
+    /// The steps that late news may still change, oldest first.
+    steps: VecDeque<Step>,
+    victims: BTreeMap<ContainerKey, Seen>,
+    changed: Vec<Episode>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    victim: Victim,
+    last: AxisNsec,
+    gone: bool,
+}
+
+impl Detector {
+    /// A detector that has seen nothing yet.
+    pub fn new(node: String) -> Self {
+        Self {
+            node,
+            assembler: Assembler::default(),
+            steps: VecDeque::new(),
+            victims: BTreeMap::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// Takes in the next tick. Ticks come in their order; one that comes again is passed over.
+    pub fn push(&mut self, frame: Frame) {
+        if let Some(step) = self.assembler.push(frame) {
+            self.take_in(step);
+        }
+    }
+
+    /// Takes in late news. News of a tick more than 2 s old is passed over: its step is final.
+    pub fn late(&mut self, late: Late) {
+        if self.assembler.correct(&late) {
+            return;
+        }
+        let Some(step) = self.steps.iter_mut().rev().find(|step| step.holds(late.tick)) else { return };
+        if step.correct(&late)
+            && let Some(seen) = self.victims.get_mut(&late.key)
+        {
+            seen.victim.history.mark(step.ordinal);
+        }
+    }
+
+    /// Starts over: the agent has, so its keys and ticks mean something else now. What was open is
+    /// cleared, as [`Detector::step`] will tell.
+    pub fn reset(&mut self, now: AxisNsec) {
+        for seen in self.victims.values_mut() {
+            seen.last = seen.last.min(now);
+            note(&mut self.changed, seen.victim.vanish(&self.node));
+        }
+        self.victims.clear();
+        self.steps.clear();
+        self.assembler = Assembler::default();
+    }
+
+    /// The episodes that changed since the last call, each as it is now: opened, worse, another
+    /// verdict, cleared, and once a second while open.
+    pub fn step(&mut self, now: AxisNsec) -> Vec<Episode> {
+        for seen in self.victims.values_mut() {
+            seen.victim.history.redo(&self.steps, seen.victim.key);
+            if !seen.gone && now.since(seen.last) > GONE_AFTER {
+                seen.gone = true;
+                note(&mut self.changed, seen.victim.vanish(&self.node));
+            }
+        }
+        self.victims.retain(|_, seen| now.since(seen.last) <= FORGOTTEN_AFTER);
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Every model that is seen, hurt or not, by rising key. It adds up 10 s of each: ask once a
+    /// second, not once a frame.
+    pub fn models(&self) -> Vec<ModelState> {
+        self.victims.values().filter(|seen| !seen.gone).map(|seen| seen.victim.state()).collect()
+    }
+
+    fn take_in(&mut self, step: Step) {
+        // Late news first: once a step is dropped it cannot be split again.
+        for seen in self.victims.values_mut() {
+            seen.victim.history.redo(&self.steps, seen.victim.key);
+        }
+        while self.steps.front().is_some_and(|old| step.at.since(old.at) >= LATE_AT_MOST) {
+            self.steps.pop_front();
+        }
+        let models = step.containers.iter().filter(|container| container.who.role == Role::Model);
+        for container in models {
+            let seen = self.victims.entry(container.key).or_insert_with(|| Seen {
+                victim: Victim::new(container.key, container.who.clone()),
+                last: step.at,
+                gone: false,
+            });
+            seen.last = step.at;
+            seen.gone = false;
+            seen.victim.who.clone_from(&container.who);
+            seen.victim.history.push(&step, container.key);
+            note(&mut self.changed, seen.victim.evaluate(&self.node));
+        }
+        self.steps.push_back(step);
+    }
+}
+
+/// The newest state of an episode replaces one that nobody has asked for.
+fn note(changed: &mut Vec<Episode>, episode: Option<Episode>) {
+    if let Some(episode) = episode {
+        changed.retain(|known| known.id != episode.id);
+        changed.push(episode);
+    }
+}

@@ -1,0 +1,124 @@
+//! The last seconds of one victim, step by step.
+//!
+//! Invariant: a step's split, carry and CUSUM are what its columns say with all news that has come in
+//! time; late news redoes the steps from there on, so the order in which it comes does not matter.
+//! What is older than [`LATE_AT_MOST`] is final.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    contention::{
+        cusum::Cusum,
+        decompose::{Carry, Split, decompose},
+        slowdown::Span,
+        step::Step,
+    },
+    time::AxisNsec,
+    who::ContainerKey,
+};
+
+/// The agent corrects the ticks of the last 2 s.
+pub(crate) const LATE_AT_MOST: Duration = Duration::from_secs(2);
+
+/// How a model fares now is told over this long, and an onset is seldom longer ago.
+pub(crate) const KEPT: Duration = Duration::from_secs(10);
+
+/// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
+pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
+
+/// One step of one victim.
+#[derive(Debug, Clone)]
+pub(crate) struct Tick {
+    ordinal: u64,
+    pub(crate) start: AxisNsec,
+    pub(crate) at: AxisNsec,
+    pub(crate) dt_nsec: f64,
+    pub(crate) split: Split,
+    /// After this step.
+    carry: Carry,
+    /// After this step.
+    cusum: Cusum,
+}
+
+impl Tick {
+    pub(crate) fn span(&self) -> Span {
+        Span { dt: self.dt_nsec, run: self.split.run, wait: self.split.wait }
+    }
+}
+
+/// The last steps of one victim, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    ticks: VecDeque<Tick>,
+    redo_from: Option<u64>,
+}
+
+impl History {
+    /// Takes in the newest step, once the late news before it is worked in.
+    pub(crate) fn push(&mut self, step: &Step, victim: ContainerKey) {
+        let (carry, cusum) = self.ticks.back().map(|tick| (tick.carry, tick.cusum)).unwrap_or_default();
+        self.ticks.extend(tick(step, victim, carry, cusum));
+        while self.ticks.front().is_some_and(|tick| step.at.since(tick.at) >= KEPT) {
+            self.ticks.pop_front();
+        }
+    }
+
+    /// Late news came for the step `ordinal`.
+    pub(crate) fn mark(&mut self, ordinal: u64) {
+        self.redo_from = Some(self.redo_from.map_or(ordinal, |from| from.min(ordinal)));
+    }
+
+    /// Works the late news in; `steps` are those that can still change, oldest first.
+    pub(crate) fn redo(&mut self, steps: &VecDeque<Step>, victim: ContainerKey) {
+        let Some(from) = self.redo_from.take() else { return };
+        let kept = self.ticks.partition_point(|tick| tick.ordinal < from);
+        let newest = self.ticks.back().map(|tick| tick.ordinal);
+        let (mut carry, mut cusum) = kept
+            .checked_sub(1)
+            .and_then(|last| self.ticks.get(last))
+            .map(|tick| (tick.carry, tick.cusum))
+            .unwrap_or_default();
+        self.ticks.truncate(kept);
+        for step in steps.iter().filter(|step| step.ordinal >= from && Some(step.ordinal) <= newest) {
+            if let Some(tick) = tick(step, victim, carry, cusum) {
+                (carry, cusum) = (tick.carry, tick.cusum);
+                self.ticks.push_back(tick);
+            }
+        }
+    }
+
+    /// Starts the alarm's sum over: what raised it has had its episode.
+    pub(crate) fn forget_alarm(&mut self) {
+        if let Some(newest) = self.ticks.back_mut() {
+            newest.cusum = Cusum::default();
+        }
+    }
+
+    pub(crate) fn cusum(&self) -> Cusum {
+        self.ticks.back().map(|tick| tick.cusum).unwrap_or_default()
+    }
+
+    /// The end of the newest step.
+    pub(crate) fn now(&self) -> AxisNsec {
+        self.ticks.back().map(|tick| tick.at).unwrap_or_default()
+    }
+
+    /// The sum over the last `window`.
+    pub(crate) fn trailing(&self, window: Duration) -> Span {
+        let from = self.now() - window - STEP_SLACK;
+        let recent = self.ticks.iter().rev().take_while(|tick| tick.start >= from);
+        recent.fold(Span::default(), |sum, tick| sum.and(tick.span()))
+    }
+
+    pub(crate) fn ticks(&self) -> impl DoubleEndedIterator<Item = &Tick> {
+        self.ticks.iter()
+    }
+}
+
+fn tick(step: &Step, victim: ContainerKey, mut carry: Carry, mut cusum: Cusum) -> Option<Tick> {
+    let split = decompose(step, victim, &mut carry)?;
+    let start = step.at - Duration::from_nanos(step.dt_nsec);
+    let dt_nsec = step.dt_nsec as f64;
+    cusum.add(start, dt_nsec, split.run, split.wait);
+    Some(Tick { ordinal: step.ordinal, start, at: step.at, dt_nsec, split, carry, cusum })
+}

@@ -1,0 +1,221 @@
+//! Frames laid together into steps of about 100 ms, and what the node itself did in each.
+//!
+//! Invariant: every nanosecond of every frame is in exactly one step. At 10 Hz a step is a frame; at
+//! 100 Hz it is ten, so that nothing behind this module depends on the agent's rate.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    frame::{ContainerUse, Frame, Late, NodeUse, ThreadUse},
+    time::AxisNsec,
+    who::ContainerKey,
+};
+
+/// A step ends once it spans this. A cgroup's CPU time advances on a tick or a switch only, up to
+/// 4 ms late at HZ=250, so a window of less than 50 ms would blame noise; the rest up to 100 ms
+/// leaves an agent at 10 Hz its jitter.
+const STEP_AT_LEAST: Duration = Duration::from_millis(80);
+
+/// The node's counters are read in quanta of 10 ms (`USER_HZ`, fs/proc/stat.c) and compared with
+/// cgroup counters that lag, so what the node did is a mean over this long.
+const NODE_WINDOW: Duration = Duration::from_secs(1);
+
+/// What five truncated counters (idle, iowait, irq, softirq, steal) can be off by over a window:
+/// about 10 ms together by their spread, taken twice.
+const QUANTUM_NOISE_NSEC: f64 = 20e6;
+
+/// What the cgroups' lag can add, for each CPU that is busy at the window's edges; the errors of
+/// several CPUs are independent, so they grow with the root of their number.
+const LAG_NOISE_NSEC: f64 = 4e6;
+
+/// About 100 ms of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// Counts up; never the agent's tick.
+    pub(crate) ordinal: u64,
+    first_tick: u64,
+    last_tick: u64,
+    /// Its end.
+    pub(crate) at: AxisNsec,
+    pub(crate) dt_nsec: u64,
+    /// None when the node's own counters were not seen.
+    pub(crate) node: Option<NodeHeld>,
+    /// By rising key.
+    pub(crate) containers: Vec<ContainerUse>,
+}
+
+/// CPU time of a step that no container used.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct NodeHeld {
+    pub(crate) cpus: f64,
+    pub(crate) irq_nsec: f64,
+    pub(crate) steal_nsec: f64,
+    /// Used by work in no sampled cgroup, beyond what the counters' noise explains.
+    pub(crate) unowned_nsec: f64,
+}
+
+impl Step {
+    #[cfg(test)]
+    pub(crate) fn for_test(dt_nsec: u64, node: Option<NodeHeld>, containers: Vec<ContainerUse>) -> Self {
+        Self { ordinal: 0, first_tick: 0, last_tick: 0, at: AxisNsec(dt_nsec), dt_nsec, node, containers }
+    }
+
+    pub(crate) fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
+        let at = self.containers.binary_search_by_key(&key, |container| container.key).ok()?;
+        self.containers.get(at)
+    }
+
+    pub(crate) fn holds(&self, tick: u64) -> bool {
+        (self.first_tick..=self.last_tick).contains(&tick)
+    }
+
+    /// Says whether the container was there to correct.
+    pub(crate) fn correct(&mut self, late: &Late) -> bool {
+        correct(&mut self.containers, late)
+    }
+}
+
+fn correct(containers: &mut [ContainerUse], late: &Late) -> bool {
+    let Ok(at) = containers.binary_search_by_key(&late.key, |container| container.key) else { return false };
+    match containers.get_mut(at).and_then(|container| container.threads.as_mut()) {
+        Some(threads) => {
+            *threads = sum(*threads, late.add);
+            true
+        }
+        None => false,
+    }
+}
+
+fn sum(a: ThreadUse, b: ThreadUse) -> ThreadUse {
+    ThreadUse {
+        run_nsec: a.run_nsec.saturating_add(b.run_nsec),
+        wait_nsec: a.wait_nsec.saturating_add(b.wait_nsec),
+        throttled_nsec: a.throttled_nsec.saturating_add(b.throttled_nsec),
+        sibling_nsec_cpus: a.sibling_nsec_cpus.saturating_add(b.sibling_nsec_cpus),
+    }
+}
+
+/// Lays frames together.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    next_ordinal: u64,
+    last_tick: Option<u64>,
+    /// The first tick of the step under way, and what it holds so far.
+    pending: Option<(u64, Frame)>,
+    window: NodeWindow,
+}
+
+impl Assembler {
+    /// Gives the step that this frame completes. A repeated tick is passed over.
+    pub(crate) fn push(&mut self, frame: Frame) -> Option<Step> {
+        if self.last_tick.is_some_and(|last| frame.tick <= last) {
+            return None;
+        }
+        self.last_tick = Some(frame.tick);
+        let (first_tick, frame) = match self.pending.take() {
+            None => (frame.tick, frame),
+            Some((first_tick, before)) => (first_tick, join(before, frame)),
+        };
+        if Duration::from_nanos(frame.dt_nsec) < STEP_AT_LEAST {
+            self.pending = Some((first_tick, frame));
+            return None;
+        }
+        Some(self.complete(first_tick, frame))
+    }
+
+    /// Says whether the tick is in the step under way.
+    pub(crate) fn correct(&mut self, late: &Late) -> bool {
+        match &mut self.pending {
+            Some((first, frame)) if (*first..=frame.tick).contains(&late.tick) => {
+                correct(&mut frame.containers, late)
+            }
+            _ => false,
+        }
+    }
+
+    fn complete(&mut self, first_tick: u64, frame: Frame) -> Step {
+        let known_nsec = frame.containers.iter().map(|container| container.usage_nsec).sum();
+        let node = frame.node.map(|node| self.window.add(frame.dt_nsec, node, known_nsec));
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        Step {
+            ordinal,
+            first_tick,
+            last_tick: frame.tick,
+            at: frame.at,
+            dt_nsec: frame.dt_nsec,
+            node,
+            containers: frame.containers,
+        }
+    }
+}
+
+fn join(before: Frame, after: Frame) -> Frame {
+    let mut containers = before.containers;
+    for container in after.containers {
+        match containers.binary_search_by_key(&container.key, |known| known.key) {
+            Err(at) => containers.insert(at, container),
+            Ok(at) => {
+                let known = containers.get_mut(at).expect("the search found it there");
+                known.usage_nsec = known.usage_nsec.saturating_add(container.usage_nsec);
+                known.threads = match (known.threads, container.threads) {
+                    (Some(a), Some(b)) => Some(sum(a, b)),
+                    (a, b) => a.or(b),
+                };
+                known.who = container.who;
+            }
+        }
+    }
+    let node = before.node.zip(after.node).map(|(a, b)| NodeUse {
+        cpus: b.cpus,
+        idle_nsec: a.idle_nsec.saturating_add(b.idle_nsec),
+        irq_nsec: a.irq_nsec.saturating_add(b.irq_nsec),
+        steal_nsec: a.steal_nsec.saturating_add(b.steal_nsec),
+    });
+    Frame { dt_nsec: before.dt_nsec.saturating_add(after.dt_nsec), node, containers, ..after }
+}
+
+/// The last second of the node's own counters.
+#[derive(Debug, Default)]
+struct NodeWindow {
+    steps: VecDeque<NodeStep>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct NodeStep {
+    dt_nsec: u64,
+    node: NodeUse,
+    known_nsec: u64,
+}
+
+impl NodeWindow {
+    fn add(&mut self, dt_nsec: u64, node: NodeUse, known_nsec: u64) -> NodeHeld {
+        self.steps.push_back(NodeStep { dt_nsec, node, known_nsec });
+        let window_nsec = NODE_WINDOW.as_nanos();
+        let mut span: u128 = self.steps.iter().map(|step| u128::from(step.dt_nsec)).sum();
+        while let Some(first) = self.steps.front()
+            && span - u128::from(first.dt_nsec) >= window_nsec
+        {
+            span -= u128::from(first.dt_nsec);
+            self.steps.pop_front();
+        }
+        let total = |of: fn(&NodeStep) -> u64| self.steps.iter().map(|step| of(step) as f64).sum::<f64>();
+        let cpus = f64::from(node.cpus);
+        let (irq, steal) = (total(|step| step.node.irq_nsec), total(|step| step.node.steal_nsec));
+        let capacity =
+            self.steps.iter().map(|step| f64::from(step.node.cpus) * step.dt_nsec as f64).sum::<f64>();
+        let unknown =
+            capacity - total(|step| step.node.idle_nsec) - irq - steal - total(|step| step.known_nsec);
+        let noise = QUANTUM_NOISE_NSEC + LAG_NOISE_NSEC * cpus.sqrt();
+        let part = dt_nsec as f64 / total(|step| step.dt_nsec).max(1.0);
+        NodeHeld {
+            cpus,
+            irq_nsec: irq * part,
+            steal_nsec: steal * part,
+            unowned_nsec: if unknown < noise { 0.0 } else { unknown * part },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

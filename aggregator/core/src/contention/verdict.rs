@@ -1,0 +1,189 @@
+//! Who is to blame, in shares of the wait, and how sure that is.
+//!
+//! Invariant: shares sum to 1. Containers of one owner count together, so that twenty small scanner
+//! pods add up. What nobody owns is told as such and never laid on somebody.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+use crate::{
+    contention::{
+        account::Account,
+        episode::{Cause, Confidence, Episode, Share, Tier, Verdict},
+    },
+    who::{Role, Who, WhoRef},
+};
+
+// A neighbour is named only where none of these explains the wait.
+const THROTTLED_AT_LEAST: f64 = 0.7;
+const OWN_AT_LEAST: f64 = 0.5;
+const STEAL_AT_LEAST: f64 = 0.3;
+const UNOWNED_AT_LEAST: f64 = 0.5;
+const CULPRITS_AT_LEAST: f64 = 0.5;
+
+/// The named culprits hold together at least this part of what all culprits hold ...
+const NAMED_TOGETHER: f64 = 0.8;
+
+/// ... and each at least this part of the whole.
+const NAMED_EACH: f64 = 0.1;
+
+/// A person reads no longer list than this, nor shares below 1 %; the tail is told as one, so that
+/// the sum stays 1.
+const CULPRITS_LISTED: usize = 16;
+const SHARE_LISTED: f64 = 0.01;
+
+/// With less of its threads seen, the split may be that of the wrong threads.
+const COVERAGE_AT_LEAST: f64 = 0.9;
+
+/// Shares of CPU time were off by 6 to 13 points against the true ones where a culprit was bursty; a
+/// verdict nearer than that to its gate may be another.
+const SHARE_ERROR: f64 = 0.13;
+
+/// A younger episode has too few waits to be sure of.
+const YOUNG_NSEC: f64 = 2e9;
+
+/// Containers too small or too many to list, as one.
+static THE_REST: LazyLock<WhoRef> = LazyLock::new(|| {
+    Arc::new(Who {
+        namespace: String::new(),
+        pod: String::new(),
+        pod_uid: String::new(),
+        container: "other containers".to_owned(),
+        owner: None,
+        role: Role::Other,
+        cgroup: String::new(),
+    })
+});
+
+/// What counts as one culprit: kind, namespace and name of the owner, else of the pod, else of the
+/// slice.
+type Group = (String, String, String);
+
+fn group(who: &Who) -> Group {
+    let (kind, name) = match &who.owner {
+        Some(owner) => (owner.kind.as_str(), owner.name.as_str()),
+        None if who.pod.is_empty() => (who.cgroup.as_str(), who.container.as_str()),
+        None => ("Pod", who.pod.as_str()),
+    };
+    (kind.to_owned(), who.namespace.clone(), name.to_owned())
+}
+
+/// The shares of an account, largest first; none without wait.
+pub(crate) fn shares(account: &Account) -> Vec<Share> {
+    let (mut culprits, rest) = culprits(account);
+    let fixed = [
+        (Cause::Throttle, account.throttled),
+        (Cause::Own, account.own),
+        (Cause::Irq, account.irq),
+        (Cause::Steal, account.steal),
+        (Cause::Unowned, account.unowned),
+        (Cause::Culprit(THE_REST.clone()), rest),
+    ];
+    culprits.extend(fixed);
+    culprits.retain(|(_, nsec)| *nsec > 0.0);
+    let whole: f64 = culprits.iter().map(|(_, nsec)| nsec).sum();
+    let mut shares: Vec<Share> =
+        culprits.into_iter().map(|(cause, nsec)| Share { cause, share: nsec / whole }).collect();
+    shares.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.cause.cmp(&b.cause)));
+    shares
+}
+
+/// The culprits worth listing, and what the rest held.
+fn culprits(account: &Account) -> (Vec<(Cause, f64)>, f64) {
+    let mut groups: BTreeMap<Group, Culprit> = BTreeMap::new();
+    for (who, nsec) in account.others.values() {
+        groups.entry(group(who)).or_insert_with(|| Culprit::new(who)).add(who, *nsec);
+    }
+    let mut listed: Vec<Culprit> = groups.into_values().collect();
+    listed.sort_by(|a, b| b.nsec.total_cmp(&a.nsec).then_with(|| a.who.cmp(&b.who)));
+    let whole = account.total().wait;
+    let worth = listed.iter().take(CULPRITS_LISTED).take_while(|c| c.nsec >= SHARE_LISTED * whole).count();
+    // One in the tail takes no more room by its own name.
+    let worth = if listed.len() == worth + 1 && account.rest <= 0.0 { listed.len() } else { worth };
+    let rest = listed.split_off(worth).iter().map(|culprit| culprit.nsec).sum::<f64>() + account.rest;
+    (listed.into_iter().map(|culprit| (Cause::Culprit(culprit.who), culprit.nsec)).collect(), rest)
+}
+
+/// A group, told by the container of it that held most.
+struct Culprit {
+    who: WhoRef,
+    largest: f64,
+    nsec: f64,
+}
+
+impl Culprit {
+    fn new(who: &WhoRef) -> Self {
+        Self { who: who.clone(), largest: 0.0, nsec: 0.0 }
+    }
+
+    fn add(&mut self, who: &WhoRef, nsec: f64) {
+        self.nsec += nsec;
+        if nsec > self.largest {
+            self.largest = nsec;
+            self.who.clone_from(who);
+        }
+    }
+}
+
+/// The share of everything that `is` holds for.
+fn part(shares: &[Share], is: impl Fn(&Cause) -> bool) -> f64 {
+    shares.iter().filter(|share| is(&share.cause)).map(|share| share.share).sum()
+}
+
+/// The verdict that the shares allow, and by how much the deciding share passes its gate.
+pub(crate) fn judge(shares: &[Share]) -> (Verdict, f64) {
+    if shares.is_empty() {
+        return (Verdict::Nobody, 0.0);
+    }
+    let gates = [
+        (Verdict::SelfThrottled, part(shares, |cause| *cause == Cause::Throttle), THROTTLED_AT_LEAST),
+        (Verdict::SelfOversubscribed, part(shares, |cause| *cause == Cause::Own), OWN_AT_LEAST),
+        (Verdict::Hypervisor, part(shares, |cause| *cause == Cause::Steal), STEAL_AT_LEAST),
+        (Verdict::Unowned, part(shares, |cause| *cause == Cause::Unowned), UNOWNED_AT_LEAST),
+        (Verdict::Neighbour, part(shares, |cause| matches!(cause, Cause::Culprit(_))), CULPRITS_AT_LEAST),
+    ];
+    let passed = gates.into_iter().find(|(_, share, gate)| share >= gate);
+    passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
+}
+
+/// Throttling is read from the victim's own counters, so it can be confirmed; blame by shares of CPU
+/// time shows who was there, not that it would help to move them, so it is likely at best.
+pub(crate) fn confidence(account: &Account, verdict: Verdict, margin: f64) -> Confidence {
+    let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
+    let clear = tier(account) == Tier::Threads && seen && account.total().dt >= YOUNG_NSEC;
+    match verdict {
+        Verdict::SelfThrottled if clear => Confidence::Confirmed,
+        _ if clear && margin >= SHARE_ERROR => Confidence::Likely,
+        _ => Confidence::Possible,
+    }
+}
+
+pub(crate) fn tier(account: &Account) -> Tier {
+    if account.saw_threads() { Tier::Threads } else { Tier::Usage }
+}
+
+impl Episode {
+    /// The culprits worth acting on, largest first: as few as hold 80 % of what all culprits hold,
+    /// each with a tenth of the wait or more.
+    pub fn culprits(&self) -> Vec<&WhoRef> {
+        let all = part(&self.shares, |cause| matches!(cause, Cause::Culprit(_)));
+        let mut together = 0.0;
+        let mut named = Vec::new();
+        for share in &self.shares {
+            if let Cause::Culprit(who) = &share.cause
+                && together < NAMED_TOGETHER * all
+                && share.share >= NAMED_EACH
+                && !Arc::ptr_eq(who, &THE_REST)
+            {
+                together += share.share;
+                named.push(who);
+            }
+        }
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests;

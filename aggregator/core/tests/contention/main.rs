@@ -1,0 +1,374 @@
+//! The detector on a simulated node: who is blamed, for how much, and when.
+
+mod sim;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use berth_core::{
+    contention::{Cause, Confidence, Detector, Episode, Severity, Verdict},
+    frame::{Frame, Late, ThreadUse},
+    who::Role,
+};
+use sim::{Container, Counted, Node, Played, START, Thread, Work, container};
+
+/// A small model: 5 ms of CPU for each request, at 24 % of one CPU.
+fn model() -> Container {
+    container("model", Role::Model, [Thread::new(Work::Serve { service: 5, every: 21 })])
+}
+
+fn scanner(name: &str, thread: Thread) -> Container {
+    container(name, Role::Scanner, [thread])
+}
+
+/// Every revision with the millisecond at which it was told.
+fn detect(frames: &[Frame]) -> Vec<(u64, Episode)> {
+    let mut detector = Detector::new("node-1".to_owned());
+    let mut told = Vec::new();
+    for frame in frames {
+        let now = frame.at;
+        detector.push(frame.clone());
+        told.extend(detector.step(now).into_iter().map(|episode| (msec(now), episode)));
+    }
+    told
+}
+
+fn msec(at: berth_core::time::AxisNsec) -> u64 {
+    (at.0 - START.0) / 1_000_000
+}
+
+fn shares(episode: &Episode) -> BTreeMap<String, f64> {
+    let name = |cause: &Cause| match cause {
+        Cause::Own => "own".to_owned(),
+        Cause::Throttle => "throttle".to_owned(),
+        Cause::Culprit(who) => who.display_name(),
+        Cause::Irq => "irq".to_owned(),
+        Cause::Steal => "steal".to_owned(),
+        Cause::Unowned => "unowned".to_owned(),
+    };
+    episode.shares.iter().map(|share| (name(&share.cause), share.share)).collect()
+}
+
+/// The last revision, after checks that hold for every one.
+fn last(told: &[(u64, Episode)]) -> &Episode {
+    for (_, episode) in told {
+        let sum: f64 = episode.shares.iter().map(|share| share.share).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "shares sum to {sum}");
+        assert!(episode.shares.is_sorted_by(|a, b| a.share >= b.share));
+        let slowdown = episode.slowdown;
+        assert!(slowdown.lo <= slowdown.estimate && slowdown.estimate <= slowdown.hi, "{slowdown:?}");
+        assert!(episode.onset <= episode.alarm && episode.alarm <= episode.verdict_at);
+    }
+    &told.last().expect("an episode was told").1
+}
+
+fn assert_near_truth(episode: &Episode, truth: &BTreeMap<String, f64>, within: f64) {
+    let whole: f64 = truth.values().sum();
+    let told = shares(episode);
+    for (name, wait) in truth {
+        let share = told.get(name).copied().unwrap_or(0.0);
+        assert!((share - wait / whole).abs() <= within, "{name}: told {share}, true {}", wait / whole);
+    }
+}
+
+#[test]
+fn a_model_alone_has_no_episode_and_is_said_to_be_unhurt() {
+    let played =
+        Node::new(1, vec![model(), scanner("scan", Thread::new(Work::Hog).during(0, 0))]).play(30_000);
+    assert!(detect(&played.frames).is_empty());
+    let mut detector = Detector::new("node-1".to_owned());
+    played.frames.into_iter().for_each(|frame| detector.push(frame));
+    let models = detector.models();
+    let state = models.first().unwrap();
+    assert_eq!((state.verdict, state.episode, models.len()), (Verdict::Nobody, None, 1));
+    assert!(state.slowdown.unwrap().estimate < 1.01);
+    assert!((state.cpus - 0.24).abs() < 0.01 && state.coverage > 0.99);
+}
+
+#[test]
+fn a_busy_scanner_is_found_within_a_second_and_cleared_when_it_ends() {
+    let scan = scanner("scan", Thread::new(Work::Hog).during(10_000, 30_000));
+    let told = detect(&Node::new(1, vec![model(), scan]).play(40_000).frames);
+    let (opened, first) = &told[0];
+    assert!(msec(first.onset).abs_diff(10_000) <= 100, "onset at {}", msec(first.onset));
+    assert!(msec(first.alarm) <= 10_600 && *opened <= 10_600, "alarm at {}", msec(first.alarm));
+    assert_eq!(first.verdict, Verdict::Neighbour);
+    let severe = told.iter().find(|(_, episode)| episode.severity == Severity::Severe).unwrap();
+    assert!(severe.0 <= 13_000);
+    let end = last(&told);
+    assert_eq!((end.verdict, end.severity), (Verdict::Neighbour, Severity::Severe));
+    assert_eq!(end.culprits().iter().map(|who| who.display_name()).collect::<Vec<_>>(), ["demo/scan"]);
+    assert!((1.5..2.6).contains(&end.slowdown.estimate), "{:?}", end.slowdown);
+    assert!(msec(end.cleared.unwrap()).abs_diff(30_000) <= 300, "cleared at {}", msec(end.cleared.unwrap()));
+    assert!(told.last().unwrap().0 <= 33_500);
+    assert_eq!(end.confidence, Confidence::Likely);
+    assert!(told.iter().all(|(_, episode)| episode.id == end.id));
+}
+
+#[test]
+fn two_neighbours_are_named_in_the_order_of_what_they_hold() {
+    let large = container("large", Role::Scanner, vec![Thread::new(Work::Hog).during(5000, 25_000); 2]);
+    let small = scanner("small", Thread::new(Work::Hog).during(5000, 25_000));
+    let mut node = Node::new(1, vec![model(), small, large]);
+    node.truth_from = 5000;
+    let Played { frames, truth } = node.play(32_000);
+    let told = detect(&frames);
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::Neighbour);
+    assert_eq!(
+        end.culprits().iter().map(|who| who.display_name()).collect::<Vec<_>>(),
+        ["demo/large", "demo/small"]
+    );
+    assert_near_truth(end, &truth, 0.06);
+}
+
+#[test]
+fn its_own_limit_is_not_a_neighbour() {
+    let mut model = model();
+    model.quota = Some(15);
+    let played = Node::new(1, vec![model, scanner("scan", Thread::new(Work::Duty { on: 2, period: 40 }))])
+        .play(10_000);
+    let told = detect(&played.frames);
+    let end = last(&told);
+    assert_eq!((end.verdict, end.confidence), (Verdict::SelfThrottled, Confidence::Confirmed));
+    assert!(end.culprits().is_empty());
+}
+
+#[test]
+fn its_own_threads_are_not_a_neighbour() {
+    let threads = vec![Thread::new(Work::Serve { service: 6, every: 80 }).during(3000, 20_000); 4];
+    let model = container("model", Role::Model, threads);
+    let idle = scanner("scan", Thread::new(Work::Duty { on: 1, period: 100 }));
+    let told = detect(&Node::new(1, vec![model, idle]).play(26_000).frames);
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::SelfOversubscribed);
+    assert!(end.cleared.is_some());
+}
+
+#[test]
+fn work_in_no_cgroup_is_unowned_and_laid_on_nobody() {
+    let mut stray = scanner("stray", Thread::new(Work::Hog).during(5000, 20_000));
+    stray.counted = Counted::Nowhere;
+    let other = scanner("other", Thread::new(Work::Duty { on: 2, period: 100 }));
+    let told = detect(&Node::new(1, vec![model(), other, stray]).play(20_000).frames);
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::Unowned);
+    assert!(shares(end)["unowned"] > 0.9, "{:?}", shares(end));
+}
+
+#[test]
+fn stolen_time_is_the_hypervisors() {
+    let mut steal = scanner("steal", Thread::new(Work::Duty { on: 20, period: 40 }).during(5000, 20_000));
+    steal.counted = Counted::Steal;
+    let told = detect(&Node::new(1, vec![model(), steal]).play(20_000).frames);
+    assert_eq!(last(&told).verdict, Verdict::Hypervisor);
+}
+
+#[test]
+fn a_decoy_on_another_cpu_hurts_nobody() {
+    let mut model = model();
+    model.threads[0].cpu = Some(0);
+    let decoy = scanner("decoy", Thread::new(Work::Hog).pinned(1));
+    assert!(detect(&Node::new(2, vec![model, decoy]).play(30_000).frames).is_empty());
+}
+
+#[test]
+fn a_slow_ramp_is_found_while_it_is_still_mild() {
+    let ramp = scanner("scan", Thread::new(Work::Ramp { period: 20, over: 40_000 }));
+    let told = detect(&Node::new(1, vec![model(), ramp]).play(40_000).frames);
+    let contended = told.iter().find(|(_, episode)| episode.severity == Severity::Contended).unwrap();
+    assert!(contended.1.slowdown.estimate < 1.5);
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::Neighbour);
+    assert!(told.iter().all(|(_, episode)| episode.id == end.id), "one trouble, one episode");
+}
+
+#[test]
+fn a_scanner_that_comes_and_goes_is_one_episode() {
+    let bursts: Vec<Thread> =
+        (0..6).map(|i| Thread::new(Work::Hog).during(5000 + i * 7000, 5000 + i * 7000 + 3000)).collect();
+    let told =
+        detect(&Node::new(1, vec![model(), container("scan", Role::Scanner, bursts)]).play(60_000).frames);
+    let end = last(&told);
+    assert!(told.iter().all(|(_, episode)| episode.id == end.id));
+    assert!(
+        told.iter().filter(|(_, episode)| episode.cleared.is_some()).count() >= 5,
+        "each pause clears it"
+    );
+    assert!(end.slowdown.estimate > 1.5, "the pauses are not in it: {:?}", end.slowdown);
+}
+
+#[test]
+fn trouble_after_the_merge_gap_is_another_episode() {
+    let bursts = [(5000, 9000), (30_000, 34_000)].map(|(from, to)| Thread::new(Work::Hog).during(from, to));
+    let told =
+        detect(&Node::new(1, vec![model(), container("scan", Role::Scanner, bursts)]).play(45_000).frames);
+    let ids: std::collections::BTreeSet<_> = told.iter().map(|(_, episode)| episode.id).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(msec(last(&told).onset).abs_diff(30_000) <= 100);
+}
+
+#[test]
+fn a_burst_of_a_fifth_of_a_second_opens_nothing() {
+    let bursts: Vec<Thread> =
+        (0..10).map(|i| Thread::new(Work::Hog).during(3000 + i * 3000, 3200 + i * 3000)).collect();
+    let played = Node::new(1, vec![model(), container("kernel", Role::Other, bursts)]).play(35_000);
+    assert!(detect(&played.frames).is_empty());
+}
+
+#[test]
+fn the_rate_of_the_agent_does_not_change_the_answer() {
+    let play = |tick_msec| {
+        let scan = scanner("scan", Thread::new(Work::Hog).during(5000, 15_000));
+        let mut node = Node::new(1, vec![model(), scan]);
+        node.tick_msec = tick_msec;
+        let told = detect(&node.play(22_000).frames);
+        let end = last(&told).clone();
+        assert!(end.cleared.is_some() && msec(end.onset).abs_diff(5000) <= 200);
+        assert_eq!(end.severity, Severity::Severe);
+        end.slowdown.estimate
+    };
+    let at_10_hz = play(100);
+    for tick_msec in [20, 40, 200] {
+        let other = play(tick_msec);
+        assert!((other - at_10_hz).abs() < 0.1, "{tick_msec} ms: {other}, 100 ms: {at_10_hz}");
+    }
+}
+
+#[test]
+fn a_model_that_disappears_takes_its_episode_with_it() {
+    let scan = scanner("scan", Thread::new(Work::Hog).during(2000, 60_000));
+    let mut frames = Node::new(1, vec![model(), scan]).play(20_000).frames;
+    for frame in &mut frames[100..] {
+        frame.containers.retain(|container| container.who.role != Role::Model);
+    }
+    let told = detect(&frames);
+    let end = last(&told);
+    assert_eq!(msec(end.cleared.unwrap()), 10_000);
+    assert!(told.last().unwrap().0 <= 13_200);
+}
+
+#[test]
+fn a_reset_clears_what_was_open() {
+    let scan = scanner("scan", Thread::new(Work::Hog));
+    let frames = Node::new(1, vec![model(), scan]).play(5000).frames;
+    let mut detector = Detector::new("node-1".to_owned());
+    for frame in &frames {
+        detector.push(frame.clone());
+    }
+    let open = detector.step(frames[49].at);
+    assert_eq!(open[0].cleared, None);
+    detector.reset(frames[49].at);
+    let cleared = detector.step(frames[49].at);
+    assert_eq!((cleared[0].id, cleared[0].cleared), (open[0].id, Some(frames[49].at)));
+    assert!(detector.models().is_empty());
+    detector.push(frames[0].clone());
+    assert_eq!(detector.models().len(), 1, "ticks count anew");
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let play = || {
+        let scan = scanner("scan", Thread::new(Work::Duty { on: 30, period: 70 }).during(3000, 9000));
+        format!("{:?}", detect(&Node::new(1, vec![model(), scan]).play(15_000).frames))
+    };
+    assert_eq!(play(), play());
+}
+
+/// Takes a part of each model's columns away, to come later.
+fn split_off_late(frames: &mut [Frame], random: &mut impl FnMut(u64) -> u64) -> Vec<(usize, Late)> {
+    let mut late = Vec::new();
+    for (at, frame) in frames.iter_mut().enumerate() {
+        let tick = frame.tick;
+        for container in &mut frame.containers {
+            let Some(threads) = &mut container.threads else { continue };
+            for _ in 0..2 {
+                let part = random(4).cast_signed();
+                let add = ThreadUse {
+                    wait_nsec: threads.wait_nsec * part / 8,
+                    throttled_nsec: 0,
+                    run_nsec: 0,
+                    sibling_nsec_cpus: 0,
+                };
+                threads.wait_nsec -= add.wait_nsec;
+                let delay = usize::try_from(random(16)).expect("it is below 16");
+                late.push((at + delay, Late { tick, key: container.key, add }));
+            }
+        }
+    }
+    late
+}
+
+#[test]
+fn late_news_in_any_order_gives_the_same_shares() {
+    let scans = [("a", 3000), ("b", 6000)]
+        .map(|(name, from)| scanner(name, Thread::new(Work::Hog).during(from, 14_000)));
+    let frames = Node::new(1, [vec![model()], scans.to_vec()].concat()).play(20_000).frames;
+    let in_time = last(&detect(&frames)).clone();
+    for seed in 1..6_u64 {
+        let mut state = seed;
+        let mut random = |below| sim::random(&mut state, below);
+        let mut frames = frames.clone();
+        let late = split_off_late(&mut frames, &mut random);
+        let mut detector = Detector::new("node-1".to_owned());
+        let mut told = Vec::new();
+        for (at, frame) in frames.iter().enumerate() {
+            detector.push(frame.clone());
+            let mut due: Vec<Late> =
+                late.iter().filter(|(when, _)| *when == at).map(|(_, late)| *late).collect();
+            if random(2) == 0 {
+                due.reverse();
+            }
+            for late in due {
+                detector.late(late);
+            }
+            told.extend(detector.step(frame.at));
+        }
+        let end = told.last().unwrap();
+        assert_eq!(end.onset, in_time.onset);
+        for (name, share) in shares(&in_time) {
+            assert!((shares(end)[&name] - share).abs() < 1e-9, "seed {seed}: {name}");
+        }
+        assert!((end.slowdown.estimate - in_time.slowdown.estimate).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn many_small_pods_of_one_owner_add_up() {
+    let pods: Vec<Container> = (0..12)
+        .map(|index| {
+            let mut pod =
+                scanner("scan", Thread::new(Work::Duty { on: 3, period: 40 }).during(4000 + index, 20_000));
+            let mut who = (*pod.who).clone();
+            who.pod = format!("scan-{index}");
+            pod.who = who.into();
+            pod
+        })
+        .collect();
+    let told = detect(&Node::new(1, [vec![model()], pods].concat()).play(20_000).frames);
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::Neighbour);
+    assert_eq!(end.culprits().len(), 1);
+    assert!(end.slowdown.estimate > 1.2);
+}
+
+#[test]
+fn repeated_frames_change_nothing() {
+    let scan = scanner("scan", Thread::new(Work::Hog).during(3000, 9000));
+    let frames = Node::new(1, vec![model(), scan]).play(12_000).frames;
+    let mut twice = frames.clone();
+    let again = twice[40..60].to_vec();
+    twice.splice(60..60, again);
+    assert_eq!(last(&detect(&twice)).shares, last(&detect(&frames)).shares);
+}
+
+#[test]
+fn who_was_seen_without_its_node_is_told_with_less_confidence() {
+    let scan = scanner("scan", Thread::new(Work::Hog).during(3000, 9000));
+    let mut frames = Node::new(1, vec![model(), scan]).play(9000).frames;
+    for frame in &mut frames {
+        frame.node = None;
+    }
+    let told = detect(&frames);
+    assert_eq!((last(&told).verdict, last(&told).confidence), (Verdict::Neighbour, Confidence::Possible));
+    assert!(last(&told).alarm.since(last(&told).onset) <= Duration::from_secs(1));
+}
