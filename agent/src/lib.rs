@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod cpus;
 pub mod discovery;
+pub mod fold;
 pub mod host;
 pub mod identity;

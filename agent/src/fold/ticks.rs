@@ -1,0 +1,183 @@
+//! The ticks of one container that may still change, and what was laid on each.
+//!
+//! Invariant: what is laid on a tick only grows, and is sent, or handed on to a later tick when its
+//! own may no longer change; so nothing is lost.
+
+use std::collections::VecDeque;
+
+use crate::fold::span::Span;
+
+/// One tick's amounts, in the order of the group's metrics: run, wait, throttled, sibling.
+pub type Amounts = [i64; 4];
+
+/// What happened in one tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick {
+    /// Its ordinal within the incarnation; meaningless while it is open.
+    ordinal: u64,
+    /// When it began: where the tick before it ended.
+    start: u64,
+    /// When it was read; `u64::MAX` while it is open.
+    end: u64,
+    /// Where threads keep their own parts of it.
+    pub slot: usize,
+    /// CPU time of all threads.
+    pub run_nsec: u64,
+    /// Their wait.
+    pub wait_nsec: u64,
+    /// The part of that wait that a quota made.
+    pub throttled_nsec: u64,
+    /// Sum over threads of wait x run of the others: the sibling metric times the tick's length.
+    pub wait_run_nsec2: u128,
+    /// Handed on by ticks that may no longer change.
+    carried: Amounts,
+    sent: Amounts,
+    is_sent: bool,
+}
+
+fn signed(nsec: u64) -> i64 {
+    i64::try_from(nsec).unwrap_or(i64::MAX)
+}
+
+impl Tick {
+    fn open(slot: usize, start: u64) -> Self {
+        Self {
+            ordinal: 0,
+            start,
+            end: u64::MAX,
+            slot,
+            run_nsec: 0,
+            wait_nsec: 0,
+            throttled_nsec: 0,
+            wait_run_nsec2: 0,
+            carried: [0; 4],
+            sent: [0; 4],
+            is_sent: false,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.end == u64::MAX
+    }
+
+    /// Everything laid on it.
+    fn laid(&self) -> Amounts {
+        let sibling = self.wait_run_nsec2 / u128::from(self.end.saturating_sub(self.start).max(1));
+        let own = [
+            signed(self.run_nsec),
+            signed(self.wait_nsec),
+            signed(self.throttled_nsec),
+            i64::try_from(sibling).unwrap_or(i64::MAX),
+        ];
+        std::array::from_fn(|metric| own[metric].saturating_add(self.carried[metric]))
+    }
+
+    /// What may be sent of it: no more throttled wait than wait. The rest stays and is carried on.
+    fn sendable(&self) -> Amounts {
+        let [run, wait, throttled, sibling] = self.laid();
+        [run, wait, throttled.min(wait), sibling]
+    }
+}
+
+fn difference(more: Amounts, less: Amounts) -> Amounts {
+    std::array::from_fn(|metric| more[metric].saturating_sub(less[metric]))
+}
+
+/// The newest ticks; the last one is open.
+#[derive(Debug)]
+pub struct Ticks {
+    ticks: VecDeque<Tick>,
+    slots: usize,
+}
+
+impl Ticks {
+    /// One open tick from `now_nsec` on, and room for `slots` of them.
+    pub fn new(now_nsec: u64, slots: usize) -> Self {
+        let slots = slots.max(2);
+        let mut ticks = VecDeque::with_capacity(slots);
+        ticks.push_back(Tick::open(0, now_nsec));
+        Self { ticks, slots }
+    }
+
+    /// How many slots a thread needs.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Cuts `span` at the ticks' borders. What lies before the oldest tick belongs to that one, what
+    /// lies after the last border to the open one.
+    pub fn lay(&mut self, span: Span, mut part: impl FnMut(&mut Tick, Span)) {
+        let first = self.ticks.partition_point(|tick| tick.end <= span.start);
+        for index in first..self.ticks.len() {
+            let tick = &mut self.ticks[index];
+            let start = if index == first { span.start } else { tick.start };
+            if index > first && start >= span.end {
+                break;
+            }
+            part(tick, Span { start, end: span.end.min(tick.end).max(start) });
+        }
+    }
+
+    /// Closes the open tick and opens the next one. Returns that one's slot, which threads must
+    /// clear.
+    pub fn close(&mut self, ordinal: u64, at_nsec: u64) -> usize {
+        if self.ticks.len() == self.slots {
+            self.hand_on();
+        }
+        let mut slot = 0;
+        if let Some(open) = self.ticks.back_mut() {
+            open.end = at_nsec.max(open.start);
+            open.ordinal = ordinal;
+            slot = (open.slot + 1) % self.slots;
+        }
+        self.ticks.push_back(Tick::open(slot, at_nsec));
+        slot
+    }
+
+    /// The first sending of a closed tick.
+    pub fn send(&mut self, ordinal: u64) -> Amounts {
+        let closed = self.ticks.iter_mut().filter(|tick| !tick.is_open());
+        let mut unsent = closed.filter(|tick| tick.ordinal == ordinal && !tick.is_sent);
+        unsent.next().map_or([0; 4], |tick| {
+            tick.is_sent = true;
+            tick.sent = tick.sendable();
+            tick.sent
+        })
+    }
+
+    /// Names what came in since for ticks already sent, by rising ordinal. Ticks read before
+    /// `horizon_nsec` may no longer change: what is left of them goes to the oldest that may.
+    pub fn corrections(&mut self, horizon_nsec: u64, mut changed: impl FnMut(u64, Amounts)) {
+        while self.ticks.front().is_some_and(|tick| tick.is_sent && tick.end < horizon_nsec) {
+            self.hand_on();
+        }
+        for tick in self.ticks.iter_mut().filter(|tick| tick.is_sent) {
+            let now = tick.sendable();
+            let news = difference(now, tick.sent);
+            if news != [0; 4] {
+                tick.sent = now;
+                changed(tick.ordinal, news);
+            }
+        }
+    }
+
+    /// Drops the oldest tick; what of it was not sent goes to the next.
+    fn hand_on(&mut self) {
+        let Some(oldest) = self.ticks.pop_front() else { return };
+        let left = difference(oldest.laid(), oldest.sent);
+        if let Some(next) = self.ticks.front_mut() {
+            for (carried, left) in next.carried.iter_mut().zip(left) {
+                *carried = carried.saturating_add(left);
+            }
+        }
+    }
+
+    /// What was laid and is not sent yet, for tests of conservation.
+    #[cfg(test)]
+    pub fn unsent(&self) -> Amounts {
+        self.ticks
+            .iter()
+            .map(|tick| difference(tick.laid(), tick.sent))
+            .fold([0; 4], |sum, left| std::array::from_fn(|metric| sum[metric] + left[metric]))
+    }
+}
