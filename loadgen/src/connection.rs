@@ -4,6 +4,7 @@
 //! costs no hand-over between tasks. Deliberately absent: retries. A request that was sent and lost
 //! is an error of the target, and a hidden second try would be load that nobody asked for.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -50,7 +51,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, plan: Rc<Plan>) {
         Ok(link) => link,
         Err(error) => {
             if let Some(ticket) = shard.take() {
-                ticket.fail(ErrorClass::Connect, &error);
+                ticket.fail(ErrorClass::Connect, &Refused(&error));
             }
             if plan.rests_after_refusal {
                 sleep(CONNECT_BACKOFF).await;
@@ -99,7 +100,7 @@ async fn exchange(link: &mut Link, plan: &Plan, ticket: Ticket) -> bool {
         }
         Ok(Err(ReadError::Http(error))) => {
             let class = if error.is_parse() { ErrorClass::Body } else { ErrorClass::Reset };
-            ticket.fail(class, &error);
+            ticket.fail(class, &Broken(&error));
             false
         }
         Err(Elapsed) => {
@@ -158,6 +159,30 @@ impl std::fmt::Display for Rejected<'_> {
         const SHOWN_BYTES: usize = 200;
         let shown = &self.body[..self.body.len().min(SHOWN_BYTES)];
         write!(f, "{}: {}", self.status, String::from_utf8_lossy(shown).escape_debug())
+    }
+}
+
+/// A connection that could not be opened, with the mend where the fault is on this side.
+struct Refused<'a>(&'a std::io::Error);
+
+impl std::fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.kind() == std::io::ErrorKind::AddrNotAvailable {
+            return f.write_str("no ephemeral port is left: keep connections alive, or add workers");
+        }
+        self.0.fmt(f)
+    }
+}
+
+/// An exchange that broke: hyper's own text names the step, its source what happened.
+struct Broken<'a>(&'a hyper::Error);
+
+impl std::fmt::Display for Broken<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.source() {
+            Some(source) => write!(f, "{}: {source}", self.0),
+            None => self.0.fmt(f),
+        }
     }
 }
 

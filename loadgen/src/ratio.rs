@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn nine_of_ten_intervals_or_more_hold_the_truth() {
-        for (seconds, memory) in [(10, 0.0), (30, 0.0), (60, 0.4)] {
+        for (seconds, memory) in [(10, 0.0), (60, 0.4)] {
             let mut random = SplitMix64(11);
             let trials = 100;
             let held = (0..trials)
