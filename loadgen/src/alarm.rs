@@ -2,8 +2,7 @@
 //!
 //! A timer descriptor under epoll wakes about 11 us after its time at the median; an epoll timeout,
 //! which runtimes round up to whole milliseconds, wakes about 557 us after it (measured, Linux 6.18,
-//! HZ = 250). So the schedule is paced by this and never by the runtime's own timers. The crate's one
-//! `unsafe` block is here: a descriptor is given to the runtime to wait for.
+//! HZ = 250). So the schedule is paced by this and never by the runtime's own timers.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -12,10 +11,10 @@ use std::os::fd::OwnedFd;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::{MonoNanos, NANOS_PER_SEC};
+use crate::sys;
 
 /// The least slack that `PR_SET_TIMERSLACK` accepts: 0 would mean the default of 50 us.
 const TIMER_SLACK: NonZeroU64 = NonZeroU64::MIN;
@@ -33,14 +32,9 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     /// Needs a runtime with I/O, and belongs to it.
-    #[expect(unsafe_code, reason = "tokio has no other way to wait for a descriptor of one's own")]
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: an `OwnedFd` is open and stays the same descriptor until it is dropped, and the
-        // `AsyncFd` owns it: nobody else can close it or put another in its place.
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE)? };
-        Ok(Self { timer })
+        Ok(Self { timer: sys::readable(timerfd_create(TimerfdClockId::Monotonic, flags)?)? })
     }
 
     /// Returns when `due` has come, with the time it is then.

@@ -22,6 +22,7 @@ mod schedule;
 mod shard;
 mod spec;
 mod summary;
+mod sys;
 mod tally;
 mod target;
 mod throttle;
