@@ -13,18 +13,11 @@ mod rows;
 mod summary;
 mod view;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth::{Group, limits};
 
-use self::{
-    packed::Packed,
-    summary::Summarizer,
-};
+use self::{packed::Packed, summary::Summarizer};
 pub use self::{
     rows::{Column, Rows},
     view::{HistoryView, MetricValues, Resolution, Slice, SliceSeries},
@@ -239,7 +232,11 @@ impl History {
 
     /// Seals the seconds that ended before `until`.
     fn seal_until(&mut self, until: AxisNsec) {
-        while self.recent.front().is_some_and(|rows| AxisNsec((rows.second() + 1).saturating_mul(1_000_000_000)) <= until) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|rows| AxisNsec((rows.second() + 1).saturating_mul(1_000_000_000)) <= until)
+        {
             self.seal_second(self.recent.len());
         }
     }
@@ -258,7 +255,8 @@ impl History {
     /// Summarises the oldest sealed seconds that are `old`, as many as go into one chunk.
     fn summarise(&mut self, old: impl Fn(&Chunk) -> bool) {
         let mut seconds: Vec<Arc<Rows>> = Vec::new();
-        while seconds.len() < SECONDS_PER_CHUNK && self.sealed.chunks.front().is_some_and(|chunk| old(chunk)) {
+        while seconds.len() < SECONDS_PER_CHUNK && self.sealed.chunks.front().is_some_and(|chunk| old(chunk))
+        {
             let Some(chunk) = self.sealed.pop() else { break };
             self.aged.raw_values += chunk.values;
             let second = self.summarizer.second(&chunk.block(&|_| true, 1));

@@ -12,6 +12,8 @@ pub mod delivery;
 mod digest;
 pub mod frame;
 pub mod history;
+pub mod node;
+pub mod roles;
 pub mod time;
 pub mod timeline;
 pub mod who;

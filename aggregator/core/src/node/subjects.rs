@@ -1,0 +1,241 @@
+//! What is sampled on one node: who each subject is, its series, and whether it lives.
+//!
+//! Invariant: a subject keeps its id for the life of the aggregator, also across incarnations of
+//! the agent; a reused cgroup path with another inode is another subject. Bounded: what ended is
+//! forgotten with the last of its history, or before where too much ends.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use berth::{Group, Series, SeriesId, Subject};
+
+use super::peaks::{PeakMeter, Peaks};
+use crate::{
+    history::{SECONDS_WINDOW, SeriesKey, SubjectId},
+    roles::{Identity, Roster},
+    time::AxisNsec,
+    who::{ContainerKey, Role, WhoRef},
+};
+
+/// Subjects that ended and are still shown: a node's 2,048 containers, each replaced four times
+/// within the history.
+const ENDED_SUBJECTS: usize = 8_192;
+
+/// How long what ended is shown: its history ends with it.
+const ENDED_FOR: Duration = SECONDS_WINDOW;
+
+/// Something that is sampled, as readers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectView {
+    /// For the life of the aggregator.
+    pub id: SubjectId,
+    /// What it is.
+    pub subject: Arc<Subject>,
+    /// Who; `None` for the node itself and for GPUs.
+    pub who: Option<WhoRef>,
+    /// Why it has its role; empty where nobody is it.
+    pub role_reason: Arc<str>,
+    /// What was sampled of it, rising.
+    pub groups: Vec<Group>,
+    /// It has not ended.
+    pub live: bool,
+    /// Its first stored tick.
+    pub first_sample: Option<AxisNsec>,
+    /// Its largest use.
+    pub peaks: Peaks,
+}
+
+/// What makes two subjects of one boot the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Sameness {
+    Node,
+    Container { cgroup: String, inode: u64 },
+    Gpu { uuid: String },
+    GpuContainer { gpu_uuid: String, cgroup: Option<String> },
+}
+
+impl Sameness {
+    fn of(subject: &Subject) -> Self {
+        match subject {
+            Subject::Node => Self::Node,
+            Subject::Container(container) => {
+                Self::Container { cgroup: container.cgroup.clone(), inode: container.inode }
+            }
+            Subject::Gpu(gpu) => Self::Gpu { uuid: gpu.uuid.clone() },
+            Subject::GpuContainer(part) => {
+                Self::GpuContainer { gpu_uuid: part.gpu_uuid.clone(), cgroup: part.cgroup.clone() }
+            }
+        }
+    }
+
+    /// Inodes, and what is found by path, begin anew with each boot.
+    fn outlives_boot(&self) -> bool {
+        matches!(self, Self::Node | Self::Gpu { .. })
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    view: SubjectView,
+    live: BTreeMap<Group, SeriesId>,
+    ended: AxisNsec,
+    meter: PeakMeter,
+}
+
+/// Every subject of a node.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    all: BTreeMap<SubjectId, Known>,
+    same: HashMap<Sameness, SubjectId>,
+    series: HashMap<SeriesId, SeriesKey>,
+    next_id: u32,
+    shared: Option<Arc<[SubjectView]>>,
+}
+
+impl Subjects {
+    /// A series begins, or is named again.
+    pub(super) fn add(&mut self, series: &Series, roster: &Roster) {
+        if self.series.contains_key(&series.id) {
+            return;
+        }
+        let sameness = Sameness::of(&series.subject);
+        let id = self.same.get(&sameness).copied().unwrap_or_else(|| {
+            let id = SubjectId(self.next_id);
+            self.next_id = self.next_id.wrapping_add(1);
+            id
+        });
+        self.same.insert(sameness, id);
+        let known = self.all.entry(id).or_insert_with(|| Known {
+            view: SubjectView {
+                id,
+                subject: Arc::new(series.subject.clone()),
+                who: None,
+                role_reason: "".into(),
+                groups: Vec::new(),
+                live: true,
+                first_sample: None,
+                peaks: Peaks::default(),
+            },
+            live: BTreeMap::new(),
+            ended: AxisNsec::default(),
+            meter: PeakMeter::default(),
+        });
+        if let Subject::Container(container) = &series.subject
+            && known.view.who.is_none()
+        {
+            let Identity { who, reason } = roster.identify(container);
+            known.view.who = Some(who);
+            known.view.role_reason = reason;
+        }
+        known.view.live = true;
+        known.live.insert(series.group, series.id);
+        if let Err(position) = known.view.groups.binary_search(&series.group) {
+            known.view.groups.insert(position, series.group);
+        }
+        self.series.insert(series.id, SeriesKey { subject: id, group: series.group });
+        self.shared = None;
+    }
+
+    /// A series ended; its subject ends with the last of them.
+    pub(super) fn end(&mut self, series: SeriesId, at: AxisNsec) {
+        let Some(key) = self.series.remove(&series) else { return };
+        let Some(known) = self.all.get_mut(&key.subject) else { return };
+        known.live.remove(&key.group);
+        if known.live.is_empty() {
+            known.view.live = false;
+            known.ended = at;
+        }
+        self.shared = None;
+    }
+
+    /// Every series ends that `lives` does not know.
+    pub(super) fn end_unless(&mut self, lives: impl Fn(SeriesId) -> bool, at: AxisNsec) {
+        let ended: Vec<SeriesId> = self.series.keys().copied().filter(|id| !lives(*id)).collect();
+        ended.into_iter().for_each(|id| self.end(id, at));
+    }
+
+    /// The node has booted: its cgroups are others, whatever their paths and inodes.
+    pub(super) fn reboot(&mut self) {
+        self.same.retain(|sameness, _| sameness.outlives_boot());
+    }
+
+    /// Something is missing in the stream.
+    pub(super) fn cut(&mut self) {
+        self.all.values_mut().for_each(|known| known.meter.cut());
+    }
+
+    /// Forgets what ended long ago, and the oldest of what ended beyond the limit.
+    pub(super) fn forget(&mut self, now: AxisNsec) {
+        let ended = |known: &Known| !known.view.live;
+        let mut oldest = now - ENDED_FOR;
+        let mut times: Vec<AxisNsec> =
+            self.all.values().filter(|known| ended(known)).map(|known| known.ended).collect();
+        if times.len() > ENDED_SUBJECTS {
+            times.sort_unstable();
+            oldest = oldest.max(times[times.len() - ENDED_SUBJECTS]);
+        }
+        if times.into_iter().all(|at| at >= oldest) {
+            return;
+        }
+        self.all.retain(|_, known| !ended(known) || known.ended >= oldest);
+        self.same.retain(|_, id| self.all.contains_key(id));
+        self.shared = None;
+    }
+
+    /// The key of a live series in the history.
+    pub(super) fn key(&self, series: SeriesId) -> Option<SeriesKey> {
+        self.series.get(&series).copied()
+    }
+
+    /// The container to which a live series belongs, and who it is.
+    pub(super) fn container(&self, series: SeriesId) -> Option<(ContainerKey, &WhoRef)> {
+        let known = self.all.get(&self.series.get(&series)?.subject)?;
+        let cpu = known.live.get(&Group::ContainerCpu)?;
+        Some((ContainerKey(*cpu), known.view.who.as_ref()?))
+    }
+
+    /// The `ContainerCpu` series of every live model, rising.
+    pub(super) fn models(&self) -> Vec<SeriesId> {
+        let is_model = |known: &&Known| known.view.who.as_ref().is_some_and(|who| who.role == Role::Model);
+        let cpu = |known: &Known| known.live.get(&Group::ContainerCpu).copied();
+        let mut series: Vec<SeriesId> = self.all.values().filter(is_model).filter_map(cpu).collect();
+        series.sort_unstable();
+        series
+    }
+
+    /// Takes note of stored ticks: first samples, and peaks. `times_nsec` are the node's.
+    pub(super) fn sampled(
+        &mut self,
+        key: SeriesKey,
+        first: AxisNsec,
+        times_nsec: &[u64],
+        values: &[Option<i64>],
+    ) {
+        let Some(known) = self.all.get_mut(&key.subject) else { return };
+        let mut changed = false;
+        if known.view.first_sample.is_none() {
+            known.view.first_sample = Some(first);
+            changed = true;
+        }
+        for (nsec, value) in times_nsec.iter().zip(values) {
+            changed |= match (key.group, value) {
+                (Group::ContainerCpu, Some(usage_usec)) => known.meter.cpu(*nsec, *usage_usec),
+                (Group::ContainerMemory, Some(bytes)) => known.meter.memory(*bytes),
+                _ => false,
+            };
+        }
+        if changed {
+            known.view.peaks = known.meter.peaks();
+            self.shared = None;
+        }
+    }
+
+    /// What readers may see, by rising id.
+    pub(super) fn view(&mut self) -> Arc<[SubjectView]> {
+        let all = &self.all;
+        Arc::clone(self.shared.get_or_insert_with(|| all.values().map(|known| known.view.clone()).collect()))
+    }
+}
