@@ -9,8 +9,8 @@
 //! - its throttled part T: the overlap of each thread's wait with the union of the throttled
 //!   intervals, whichever of the two is heard of first. Subtracting the throttled time once would be
 //!   wrong for threaded containers: three stopped threads wait three times as long;
-//! - X: the sum over threads of wait x CPUs that the *other* threads used in that tick. A thread
-//!   never blames itself.
+//! - X: the sum over threads of wait x CPUs that the *other* threads used meanwhile: none while a
+//!   quota stopped them, else their run in that tick, evenly. A thread never blames itself.
 //!
 //! What comes in for ticks already sent leaves as corrections. Invariants: over ticks and
 //! corrections, R and W add up to the counters' increments exactly, and 0 <= T <= W for each tick
@@ -43,6 +43,7 @@ const WAITS_NSEC: u64 = 2 * SECOND_NSEC;
 struct Part {
     run_nsec: u64,
     wait_nsec: u64,
+    throttled_nsec: u64,
 }
 
 /// What the fold knows of one thread.
@@ -62,6 +63,23 @@ struct Quota {
     last_usec: Option<u64>,
     /// When it last grew.
     grown_nsec: u64,
+    /// What the threads had run by then.
+    run_nsec: u64,
+}
+
+impl Quota {
+    /// The interval in which `nsec` of throttled time happened. The kernel sums it over CPUs without
+    /// saying over how many, but since it last grew each of them was either throttled or ran our
+    /// threads: run and throttled time over elapsed time is their number, or 1 where others held
+    /// the CPU too. Throttles of one CPU do not overlap, so none reaches back beyond the last one.
+    fn grow(&mut self, at_nsec: u64, nsec: u64, run_nsec: u64) -> Span {
+        let elapsed = at_nsec.saturating_sub(self.grown_nsec).max(1);
+        let held = nsec.saturating_add(run_nsec.saturating_sub(self.run_nsec));
+        let cpus = (held.saturating_add(elapsed / 2) / elapsed).max(1);
+        let start = at_nsec.saturating_sub(nsec / cpus).max(self.grown_nsec);
+        (self.grown_nsec, self.run_nsec) = (at_nsec, run_nsec);
+        Span { start, end: at_nsec }
+    }
 }
 
 /// One container in Focus.
@@ -71,19 +89,22 @@ pub struct Fold {
     throttled: Union,
     quotas: Vec<Quota>,
     threads: Vec<Thread>,
+    /// All that they have run since the fold began.
+    run_nsec: u64,
     waits_kept: usize,
 }
 
 impl Fold {
-    /// A fold from `now_nsec` on. `slots` ticks may be open or correctable at once; each thread is
-    /// read `thread_hz` times a second at most, under `quotas` quotas.
-    pub fn new(now_nsec: u64, slots: usize, thread_hz: u32, quotas: usize) -> Self {
+    /// A fold from `now_nsec` on, on a node of `cpus` CPUs. `slots` ticks may be open or correctable
+    /// at once; each thread is read `thread_hz` times a second at most, under `quotas` quotas.
+    pub fn new(now_nsec: u64, slots: usize, thread_hz: u32, quotas: usize, cpus: u32) -> Self {
         let readings = u64::from(thread_hz) * WAITS_NSEC / SECOND_NSEC;
         Self {
-            ticks: Ticks::new(now_nsec, slots),
+            ticks: Ticks::new(now_nsec, slots, cpus),
             throttled: Union::new(THROTTLES),
             quotas: vec![Quota::default(); quotas],
             threads: Vec::new(),
+            run_nsec: 0,
             waits_kept: usize::try_from(readings).unwrap_or(usize::MAX).max(1),
         }
     }
@@ -109,45 +130,39 @@ impl Fold {
     pub fn thread(&mut self, index: usize, at_nsec: u64, now: Schedstat) {
         let Self { ticks, throttled, threads, waits_kept, .. } = self;
         let Some(thread) = threads.get_mut(index) else { return };
-        if let Some(last) = thread.last {
-            let run_nsec = now.run_nsec.saturating_sub(last.run_nsec);
-            let since = Span { start: thread.read_nsec.min(at_nsec), end: at_nsec };
-            lay_run(ticks, &mut thread.parts, since, run_nsec);
-            let wait = Span::ending(at_nsec, now.wait_nsec.saturating_sub(last.wait_nsec));
-            if wait.nsec() > 0 {
-                lay_wait(ticks, &mut thread.parts, wait);
-                for stopped in throttled.within(wait) {
-                    ticks.lay(stopped, |tick, part| tick.throttled_nsec += part.nsec());
-                }
-                thread.waits.push_back(wait);
-                if thread.waits.len() > *waits_kept {
-                    thread.waits.pop_front();
-                }
+        let since = Span { start: thread.read_nsec.min(at_nsec), end: at_nsec };
+        thread.read_nsec = at_nsec;
+        let Some(last) = thread.last.replace(now) else { return };
+        let run_nsec = now.run_nsec.saturating_sub(last.run_nsec);
+        self.run_nsec = self.run_nsec.saturating_add(run_nsec);
+        lay_run(ticks, &mut thread.parts, since, run_nsec);
+        let wait = Span::ending(at_nsec, now.wait_nsec.saturating_sub(last.wait_nsec));
+        if wait.nsec() > 0 {
+            lay_wait(ticks, &mut thread.parts, wait);
+            throttled.within(wait).for_each(|stopped| lay_throttled(ticks, &mut thread.parts, stopped));
+            thread.waits.push_back(wait);
+            if thread.waits.len() > *waits_kept {
+                thread.waits.pop_front();
             }
         }
-        thread.last = Some(now);
-        thread.read_nsec = at_nsec;
     }
 
-    /// A reading of the throttled time of the quota at `index`. It is summed over CPUs, so an
-    /// increment may be longer than the time in which it happened; of one CPU it never is, and
-    /// throttles of one CPU do not overlap: so it reaches back to the increment before it at most.
+    /// A reading of the throttled time of the quota at `index`.
     pub fn throttled(&mut self, index: usize, at_nsec: u64, now_usec: u64) {
         let Self { ticks, throttled, quotas, threads, .. } = self;
         let Some(quota) = quotas.get_mut(index) else { return };
-        let before = quota.last_usec.replace(now_usec);
-        let nsec = before.map_or(0, |before| now_usec.saturating_sub(before)).saturating_mul(1_000);
+        let before_usec = quota.last_usec.replace(now_usec);
+        let nsec = now_usec.saturating_sub(before_usec.unwrap_or(now_usec)).saturating_mul(1_000);
         if nsec == 0 {
             return;
         }
-        let span = Span { start: at_nsec.saturating_sub(nsec).max(quota.grown_nsec), end: at_nsec };
-        quota.grown_nsec = at_nsec;
-        throttled.insert(span, |fresh| {
-            for thread in &mut *threads {
-                let near = thread.waits.iter().rev().take_while(|wait| wait.end > fresh.start);
-                for stopped in near.filter_map(|wait| wait.overlap(fresh)) {
-                    ticks.lay(stopped, |tick, part| tick.throttled_nsec += part.nsec());
-                }
+        let stopped = quota.grow(at_nsec, nsec, self.run_nsec);
+        throttled.insert(stopped, |fresh| {
+            ticks.lay(fresh, |tick, part| tick.stopped_nsec += part.nsec());
+            for Thread { waits, parts, .. } in &mut *threads {
+                let near = waits.iter().rev().take_while(|wait| wait.end > fresh.start);
+                near.filter_map(|wait| wait.overlap(fresh))
+                    .for_each(|part| lay_throttled(ticks, parts, part));
             }
         });
     }
@@ -175,8 +190,8 @@ impl Fold {
     }
 }
 
-/// Lays `run_nsec` evenly over `since`. The product of wait and the siblings' run grows by the run
-/// times the other threads' wait.
+/// Lays `run_nsec` evenly over `since`. The product of contended wait and the siblings' run grows
+/// by the run times the other threads' contended wait.
 fn lay_run(ticks: &mut Ticks, parts: &mut [Part], since: Span, run_nsec: u64) {
     if run_nsec == 0 {
         return;
@@ -190,8 +205,9 @@ fn lay_run(ticks: &mut Ticks, parts: &mut [Part], since: Span, run_nsec: u64) {
         let run_nsec = due - laid;
         laid = due;
         let own = &mut parts[tick.slot];
-        let others_wait = u128::from(tick.wait_nsec.saturating_sub(own.wait_nsec));
-        tick.wait_run_nsec2 += u128::from(run_nsec) * others_wait;
+        let all = tick.wait_nsec.saturating_sub(tick.throttled_nsec);
+        let others = all.saturating_sub(own.wait_nsec.saturating_sub(own.throttled_nsec));
+        tick.contended_run_nsec2 += u128::from(run_nsec) * u128::from(others);
         tick.run_nsec += run_nsec;
         own.run_nsec += run_nsec;
     });
@@ -201,10 +217,22 @@ fn lay_run(ticks: &mut Ticks, parts: &mut [Part], since: Span, run_nsec: u64) {
 fn lay_wait(ticks: &mut Ticks, parts: &mut [Part], wait: Span) {
     ticks.lay(wait, |tick, part| {
         let own = &mut parts[tick.slot];
-        let others_run = u128::from(tick.run_nsec.saturating_sub(own.run_nsec));
-        tick.wait_run_nsec2 += u128::from(part.nsec()) * others_run;
+        let others = tick.run_nsec.saturating_sub(own.run_nsec);
+        tick.contended_run_nsec2 += u128::from(part.nsec()) * u128::from(others);
         tick.wait_nsec += part.nsec();
         own.wait_nsec += part.nsec();
+    });
+}
+
+/// Marks a part of a wait as throttled: it was not contended, so the product shrinks again.
+fn lay_throttled(ticks: &mut Ticks, parts: &mut [Part], stopped: Span) {
+    ticks.lay(stopped, |tick, part| {
+        let own = &mut parts[tick.slot];
+        let others = tick.run_nsec.saturating_sub(own.run_nsec);
+        let product = u128::from(part.nsec()) * u128::from(others);
+        tick.contended_run_nsec2 = tick.contended_run_nsec2.saturating_sub(product);
+        tick.throttled_nsec += part.nsec();
+        own.throttled_nsec += part.nsec();
     });
 }
 

@@ -45,7 +45,7 @@ const SECONDS: u64 = 5;
 fn simulate(threads: usize, quota_msec: Option<u64>, hog: bool, read_hz: u32) -> Folded {
     let quota = quota_msec.map(|msec| msec * 1_000_000);
     let mut simulator = Simulator::new(threads, quota, hog, START_NSEC);
-    let mut fold = Fold::new(START_NSEC, SLOTS, read_hz, 1);
+    let mut fold = Fold::new(START_NSEC, SLOTS, read_hz, 1, 1);
     (0..threads).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
     let mut ticks = Vec::new();
@@ -93,10 +93,6 @@ fn the_five_measured_cases_split_into_throttle_self_and_neighbour() {
             let got = simulate(threads, quota, hog, read_hz);
             let near = |what: &str, got: f64, golden: f64| {
                 let off = (got - golden).abs() / wait;
-                println!(
-                    "row {row} at {read_hz} Hz: {what} {got:.0}, golden {golden:.0}: {:.1} % of W",
-                    off * 100.0
-                );
                 assert!(off <= 0.03, "row {row} at {read_hz} Hz: {what} {got:.0}, golden {golden:.0}");
             };
             let n = threads as f64;
@@ -104,9 +100,9 @@ fn the_five_measured_cases_split_into_throttle_self_and_neighbour() {
             near("W", got.wait, wait);
             near("throttled", got.stopped, stopped);
             near("T", got.throttled, n * got.stopped);
-            // X over W is the CPUs that siblings used, next to those that the hog used.
-            let siblings = got.sibling / got.wait;
-            let of_siblings = siblings / (siblings + got.hog_contending / 1_000.0).max(f64::MIN_POSITIVE);
+            // X over the contended wait is the CPUs that siblings used while they could run.
+            let siblings = got.sibling / (got.wait - got.throttled).max(1.0) * (1_000.0 - got.stopped);
+            let of_siblings = siblings / (siblings + got.hog_contending).max(1.0);
             let (own, others) = ((n - 1.0) * got.run, n * (1_000.0 - got.run - got.stopped));
             near("self", (own + others) * of_siblings, own);
         }
@@ -150,20 +146,20 @@ struct Outcome {
 
 /// Plays readings back; `quota_first` says which of the two is heard of first.
 fn play(readings: &[Reading], quota_first: bool) -> Outcome {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 100, 1);
+    let mut fold = Fold::new(START_NSEC, SLOTS, 100, 1, 64);
     (0..THREADS).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
-    let (mut now, mut grown) = (START_NSEC, 0);
+    let mut now = START_NSEC;
+    let mut quota = Quota::default();
     let (mut run, mut wait, mut throttled) = ([0; THREADS], [0; THREADS], 0);
     let (mut waits, mut throttles) = (Vec::new(), Vec::new());
     let (mut sent, mut closed) = (Vec::new(), 0_u64);
     for reading in readings {
         now += reading.after_nsec;
         throttled += reading.throttled_usec;
+        let so_far = run.iter().sum::<u64>() + if quota_first { 0 } else { reading.run_nsec.iter().sum() };
         if reading.throttled_usec > 0 {
-            let start = Span::ending(now, reading.throttled_usec * 1_000).start.max(grown);
-            throttles.push(Span { start, end: now });
-            grown = now;
+            throttles.push(quota.grow(now, reading.throttled_usec * 1_000, so_far));
         }
         if quota_first {
             fold.throttled(0, now, throttled);
@@ -208,8 +204,8 @@ proptest! {
             prop_assert_eq!(all_wait, wait.cast_signed());
             prop_assert_eq!(all_throttled, outcome.overlap_nsec.cast_signed());
             prop_assert!(0 <= all_throttled && all_throttled <= all_wait && all_sibling >= 0);
-            for tick in &outcome.sent {
-                prop_assert!(tick.iter().all(|&amount| amount >= 0), "nothing is ever taken back: {tick:?}");
+            for [run, wait, throttled, _] in &outcome.sent {
+                prop_assert!(*run >= 0 && *wait >= 0 && *throttled >= 0);
             }
         }
     }
@@ -217,7 +213,7 @@ proptest! {
 
 /// A fold of one thread, read at `readings` as (time in ms, run in ms, wait in ms), ticks of 100 ms.
 fn one_thread(readings: &[(u64, u64, u64)]) -> Fold {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1);
+    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1, 8);
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);
     let mut ordinal = 0;
@@ -271,7 +267,7 @@ fn what_is_older_than_the_horizon_is_laid_on_the_oldest_tick_that_may_still_chan
 
 #[test]
 fn a_thread_that_was_there_before_us_counts_from_its_first_reading() {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 0);
+    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 0, 8);
     fold.add(None);
     for (step, run_nsec, wait_nsec) in [(1, 900, 800), (2, 950, 810)] {
         fold.thread(0, START_NSEC + step * 20_000_000, Schedstat { run_nsec, wait_nsec });
@@ -281,16 +277,33 @@ fn a_thread_that_was_there_before_us_counts_from_its_first_reading() {
 }
 
 #[test]
-fn throttled_time_of_many_cpus_reaches_back_to_the_increment_before_it_and_no_further() {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1);
+fn throttled_time_is_divided_by_the_cpus_that_it_was_summed_over() {
+    // Four threads run 50 of 100 ms on a CPU each and are then stopped: 200 ms of throttled time.
+    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, run_nsec: 0 };
+    let stopped = quota.grow(START_NSEC + 100_000_000, 200_000_000, 200_000_000);
+    assert_eq!(stopped.nsec(), 50_000_000);
+    // One thread runs 30 of 100 ms, a neighbour another 28, and the rest is throttled.
+    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, run_nsec: 0 };
+    assert_eq!(quota.grow(START_NSEC + 100_000_000, 42_000_000, 30_000_000).nsec(), 42_000_000);
+    // Its next throttle does not reach back beyond that one, whatever the kernel claims.
+    assert_eq!(quota.grow(START_NSEC + 150_000_000, 70_000_000, 30_000_000).nsec(), 50_000_000);
+}
+
+#[test]
+fn siblings_stopped_by_a_quota_use_no_cpu_meanwhile() {
+    // Two threads share a CPU for 40 ms, 20 each, and are stopped for the other 60.
+    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1, 8);
+    fold.add(Some(START_NSEC));
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);
-    fold.throttled(0, START_NSEC + 100_000_000, 10_000);
-    // Four CPUs stopped for 60 of 100 ms each: 240 ms in 100 ms.
-    fold.throttled(0, START_NSEC + 200_000_000, 250_000);
-    fold.thread(0, START_NSEC + 200_000_000, Schedstat { run_nsec: 0, wait_nsec: 200_000_000 });
-    fold.tick(0, START_NSEC + 200_000_000);
-    assert_eq!(fold.send(0), [0, 200_000_000, 110_000_000, 0]);
+    let at = START_NSEC + TICK_NSEC;
+    for thread in 0..2 {
+        fold.thread(thread, at, Schedstat { run_nsec: 20_000_000, wait_nsec: 80_000_000 });
+    }
+    fold.throttled(0, at, 60_000);
+    fold.tick(0, at);
+    // Each waits 20 ms while the other has half of the CPU.
+    assert_eq!(fold.send(0), [40_000_000, 160_000_000, 120_000_000, 20_000_000]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The ticks of one container that may still change, and what was laid on each.
 //!
-//! Invariant: what is laid on a tick only grows, and is sent, or handed on to a later tick when its
-//! own may no longer change; so nothing is lost.
+//! Invariant: what is laid on a tick is sent, or handed on to a later tick when its own may no
+//! longer change; so nothing is lost.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ pub type Amounts = [i64; 4];
 
 /// What happened in one tick.
 #[derive(Debug, Clone, Copy)]
-pub struct Tick {
+pub(super) struct Tick {
     /// Its ordinal within the incarnation; meaningless while it is open.
     ordinal: u64,
     /// When it began: where the tick before it ended.
@@ -20,15 +20,17 @@ pub struct Tick {
     /// When it was read; `u64::MAX` while it is open.
     end: u64,
     /// Where threads keep their own parts of it.
-    pub slot: usize,
+    pub(super) slot: usize,
     /// CPU time of all threads.
-    pub run_nsec: u64,
+    pub(super) run_nsec: u64,
     /// Their wait.
-    pub wait_nsec: u64,
+    pub(super) wait_nsec: u64,
     /// The part of that wait that a quota made.
-    pub throttled_nsec: u64,
-    /// Sum over threads of wait x run of the others: the sibling metric times the tick's length.
-    pub wait_run_nsec2: u128,
+    pub(super) throttled_nsec: u64,
+    /// For how long some quota stopped the container.
+    pub(super) stopped_nsec: u64,
+    /// Sum over threads of contended wait x run of the others.
+    pub(super) contended_run_nsec2: u128,
     /// Handed on by ticks that may no longer change.
     carried: Amounts,
     sent: Amounts,
@@ -49,7 +51,8 @@ impl Tick {
             run_nsec: 0,
             wait_nsec: 0,
             throttled_nsec: 0,
-            wait_run_nsec2: 0,
+            stopped_nsec: 0,
+            contended_run_nsec2: 0,
             carried: [0; 4],
             sent: [0; 4],
             is_sent: false,
@@ -60,21 +63,26 @@ impl Tick {
         self.end == u64::MAX
     }
 
+    /// The sum over threads of wait x CPUs that the others used meanwhile. While a quota stops them
+    /// they use none, so their run is spread over the rest of the tick; together they cannot have
+    /// used more than all `cpus`.
+    fn sibling(&self, cpus: u32) -> u64 {
+        let length = self.end.saturating_sub(self.start);
+        let open = u128::from(length.saturating_sub(self.stopped_nsec).max(1));
+        let contended = u128::from(self.wait_nsec.saturating_sub(self.throttled_nsec));
+        let sibling = (self.contended_run_nsec2 / open).min(contended * u128::from(cpus));
+        u64::try_from(sibling).unwrap_or(u64::MAX)
+    }
+
     /// Everything laid on it.
-    fn laid(&self) -> Amounts {
-        let sibling = self.wait_run_nsec2 / u128::from(self.end.saturating_sub(self.start).max(1));
-        let own = [
-            signed(self.run_nsec),
-            signed(self.wait_nsec),
-            signed(self.throttled_nsec),
-            i64::try_from(sibling).unwrap_or(i64::MAX),
-        ];
+    fn laid(&self, cpus: u32) -> Amounts {
+        let own = [self.run_nsec, self.wait_nsec, self.throttled_nsec, self.sibling(cpus)].map(signed);
         std::array::from_fn(|metric| own[metric].saturating_add(self.carried[metric]))
     }
 
     /// What may be sent of it: no more throttled wait than wait. The rest stays and is carried on.
-    fn sendable(&self) -> Amounts {
-        let [run, wait, throttled, sibling] = self.laid();
+    fn sendable(&self, cpus: u32) -> Amounts {
+        let [run, wait, throttled, sibling] = self.laid(cpus);
         [run, wait, throttled.min(wait), sibling]
     }
 }
@@ -85,28 +93,29 @@ fn difference(more: Amounts, less: Amounts) -> Amounts {
 
 /// The newest ticks; the last one is open.
 #[derive(Debug)]
-pub struct Ticks {
+pub(super) struct Ticks {
     ticks: VecDeque<Tick>,
     slots: usize,
+    cpus: u32,
 }
 
 impl Ticks {
-    /// One open tick from `now_nsec` on, and room for `slots` of them.
-    pub fn new(now_nsec: u64, slots: usize) -> Self {
+    /// One open tick from `now_nsec` on, and room for `slots` of them, of a node with `cpus` CPUs.
+    pub(super) fn new(now_nsec: u64, slots: usize, cpus: u32) -> Self {
         let slots = slots.max(2);
         let mut ticks = VecDeque::with_capacity(slots);
         ticks.push_back(Tick::open(0, now_nsec));
-        Self { ticks, slots }
+        Self { ticks, slots, cpus }
     }
 
     /// How many slots a thread needs.
-    pub fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         self.slots
     }
 
     /// Cuts `span` at the ticks' borders. What lies before the oldest tick belongs to that one, what
     /// lies after the last border to the open one.
-    pub fn lay(&mut self, span: Span, mut part: impl FnMut(&mut Tick, Span)) {
+    pub(super) fn lay(&mut self, span: Span, mut part: impl FnMut(&mut Tick, Span)) {
         let first = self.ticks.partition_point(|tick| tick.end <= span.start);
         for index in first..self.ticks.len() {
             let tick = &mut self.ticks[index];
@@ -120,7 +129,7 @@ impl Ticks {
 
     /// Closes the open tick and opens the next one. Returns that one's slot, which threads must
     /// clear.
-    pub fn close(&mut self, ordinal: u64, at_nsec: u64) -> usize {
+    pub(super) fn close(&mut self, ordinal: u64, at_nsec: u64) -> usize {
         if self.ticks.len() == self.slots {
             self.hand_on();
         }
@@ -135,24 +144,26 @@ impl Ticks {
     }
 
     /// The first sending of a closed tick.
-    pub fn send(&mut self, ordinal: u64) -> Amounts {
+    pub(super) fn send(&mut self, ordinal: u64) -> Amounts {
+        let cpus = self.cpus;
         let closed = self.ticks.iter_mut().filter(|tick| !tick.is_open());
         let mut unsent = closed.filter(|tick| tick.ordinal == ordinal && !tick.is_sent);
         unsent.next().map_or([0; 4], |tick| {
             tick.is_sent = true;
-            tick.sent = tick.sendable();
+            tick.sent = tick.sendable(cpus);
             tick.sent
         })
     }
 
     /// Names what came in since for ticks already sent, by rising ordinal. Ticks read before
     /// `horizon_nsec` may no longer change: what is left of them goes to the oldest that may.
-    pub fn corrections(&mut self, horizon_nsec: u64, mut changed: impl FnMut(u64, Amounts)) {
+    pub(super) fn corrections(&mut self, horizon_nsec: u64, mut changed: impl FnMut(u64, Amounts)) {
         while self.ticks.front().is_some_and(|tick| tick.is_sent && tick.end < horizon_nsec) {
             self.hand_on();
         }
+        let cpus = self.cpus;
         for tick in self.ticks.iter_mut().filter(|tick| tick.is_sent) {
-            let now = tick.sendable();
+            let now = tick.sendable(cpus);
             let news = difference(now, tick.sent);
             if news != [0; 4] {
                 tick.sent = now;
@@ -164,7 +175,7 @@ impl Ticks {
     /// Drops the oldest tick; what of it was not sent goes to the next.
     fn hand_on(&mut self) {
         let Some(oldest) = self.ticks.pop_front() else { return };
-        let left = difference(oldest.laid(), oldest.sent);
+        let left = difference(oldest.laid(self.cpus), oldest.sent);
         if let Some(next) = self.ticks.front_mut() {
             for (carried, left) in next.carried.iter_mut().zip(left) {
                 *carried = carried.saturating_add(left);
@@ -174,10 +185,10 @@ impl Ticks {
 
     /// What was laid and is not sent yet, for tests of conservation.
     #[cfg(test)]
-    pub fn unsent(&self) -> Amounts {
+    pub(super) fn unsent(&self) -> Amounts {
         self.ticks
             .iter()
-            .map(|tick| difference(tick.laid(), tick.sent))
+            .map(|tick| difference(tick.laid(self.cpus), tick.sent))
             .fold([0; 4], |sum, left| std::array::from_fn(|metric| sum[metric] + left[metric]))
     }
 }
