@@ -7,12 +7,14 @@
 
 mod alarm;
 mod answer;
+pub mod args;
 mod clock;
 mod connection;
 mod deadline;
 mod engine;
 mod error;
 mod files;
+mod link;
 mod payload;
 mod plan;
 mod predict;
@@ -39,7 +41,8 @@ pub use berth::load::{Check, Model};
 pub use clock::{MonoNanos, NANOS_PER_SEC};
 pub use engine::{Ended, Outcome, StartAt};
 pub use error::LoadError;
-pub use payload::{Body, Label, Payload, PayloadError};
+pub use link::Worker;
+pub use payload::{Body, Label, PackedError, Payload, PayloadError, hash as payload_hash};
 pub use ratio::{FEWEST_INTERVALS, Ratio, RatioError, Statistic, ratio_interval};
 pub use schedule::{Schedule, Stripe};
 pub use spec::{ENGINE_CONNECTIONS, SHORTEST_RUN, Spec, SpecDraft, SpecError};

@@ -5,6 +5,9 @@
 
 mod csv;
 mod ndjson;
+mod packed;
+
+pub use packed::{PackedError, hash};
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -24,6 +24,15 @@ impl Errors {
         self.0.iter().sum()
     }
 
+    /// The sum of these counts.
+    pub(crate) fn of_classes(counts: impl Iterator<Item = (ErrorClass, u64)>) -> Self {
+        let mut errors = Self::default();
+        for (class, count) in counts {
+            errors.0[class as usize] += count;
+        }
+        errors
+    }
+
     pub(crate) fn count(&mut self, class: ErrorClass) {
         self.0[class as usize] += 1;
     }

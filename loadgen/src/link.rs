@@ -1,0 +1,159 @@
+//! The worker's link to the aggregator: it dials in, says hello, and carries out orders.
+//!
+//! Invariant: a worker without its aggregator sends nothing: when the stream ends, so does the run.
+//! It then dials again, with growing pauses. Deliberately absent: a queue of runs; a worker has one,
+//! and a new order to prepare replaces it.
+
+mod job;
+mod wire_form;
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use berth::{
+    hello::PROTOCOL,
+    limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT, MESSAGE_BYTES},
+    wire::{self, load_workers_client::LoadWorkersClient, worker_message::Message, worker_order::Order},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use job::Job;
+
+/// Messages on their way up: a few seconds' worth, so that a stalled aggregator holds up a bounded
+/// number of reports.
+const MESSAGES_WAITING: usize = 16;
+
+/// The first pause before dialling again; it doubles up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause: an aggregator that restarts has its workers back within it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A handshake over the slowest link that load would be sent from.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who this worker is, and whom it works for.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Where the aggregator answers, such as `http://127.0.0.1:7700`.
+    pub server: String,
+    /// The certificate (PEM) that signed an https server's.
+    pub ca_file: Option<PathBuf>,
+    /// Unique among the workers.
+    pub id: String,
+    /// Where it runs.
+    pub node: String,
+}
+
+impl Worker {
+    /// Works until `stop` is done. Errors: the server's address or certificate cannot be used; an
+    /// aggregator that is away is waited for.
+    pub async fn work(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let endpoint = self.endpoint()?;
+        let mut stop = std::pin::pin!(stop);
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let session = async {
+                let channel =
+                    endpoint.connect().await.with_context(|| format!("connect to {}", self.server))?;
+                self.serve(channel, &mut pause).await
+            };
+            tokio::select! {
+                ended = session => if let Err(error) = ended {
+                    tracing::warn!(error = format!("{error:#}"), again_in = ?pause, "not connected to the aggregator");
+                },
+                () = &mut stop => return Ok(()),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = &mut stop => return Ok(()),
+            }
+        }
+    }
+
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let endpoint = Endpoint::from_shared(self.server.clone())
+            .with_context(|| format!("use {} as a URL: write http://host:port", self.server))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_PERIOD)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let Some(file) = &self.ca_file else { return Ok(endpoint) };
+        let pem = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        endpoint
+            .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+            .with_context(|| format!("use the certificate in {}", file.display()))
+    }
+
+    /// One stream, from hello to its end.
+    async fn serve(&self, channel: Channel, pause: &mut Duration) -> anyhow::Result<()> {
+        let workers = LoadWorkersClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
+        let (up, messages) = mpsc::channel(MESSAGES_WAITING);
+        up.send(Message::Hello(self.hello())).await?;
+        let outgoing =
+            ReceiverStream::new(messages).map(|message| wire::WorkerMessage { message: Some(message) });
+        let mut orders =
+            workers.clone().work(outgoing).await.context("open the worker's stream")?.into_inner();
+        tracing::info!(server = self.server, id = self.id, "waiting for orders");
+        *pause = SHORTEST_PAUSE;
+        let mut session = Session { workers, up, job: None, tasks: JoinSet::new() };
+        while let Some(order) = orders.message().await.context("read orders")? {
+            if let Some(order) = order.order {
+                session.carry_out(order).await?;
+            }
+        }
+        anyhow::bail!("the aggregator closed the stream")
+    }
+
+    fn hello(&self) -> wire::WorkerHello {
+        let cpus = std::thread::available_parallelism()
+            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
+        wire::WorkerHello {
+            protocol: PROTOCOL,
+            id: self.id.clone(),
+            node: self.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cpus,
+        }
+    }
+}
+
+/// One stream's state. Dropping it ends the run.
+struct Session {
+    workers: LoadWorkersClient<Channel>,
+    up: mpsc::Sender<Message>,
+    job: Option<Job>,
+    tasks: JoinSet<()>,
+}
+
+impl Session {
+    async fn carry_out(&mut self, order: Order) -> anyhow::Result<()> {
+        match order {
+            Order::Ping(wire::ClockPing { id }) => {
+                let received_nsec = job::boottime_nsec();
+                let pong = wire::ClockPong { id, received_nsec, sent_nsec: job::boottime_nsec() };
+                self.up.send(Message::Pong(pong)).await?;
+            }
+            Order::Prepare(prepare) => {
+                let (job, task) = Job::new(prepare);
+                self.job = Some(job);
+                // The task before has ended, or ends now that its job is dropped.
+                while self.tasks.try_join_next().is_some() {}
+                self.tasks.spawn(task.run(self.workers.clone(), self.up.clone()));
+            }
+            Order::Begin(wire::Begin { run_id, start_nsec }) => {
+                if let Some(job) = self.job.as_mut().filter(|job| job.is(&run_id)) {
+                    job.begin(start_nsec);
+                }
+            }
+            Order::Stop(wire::StopWorking { run_id }) => {
+                if let Some(job) = self.job.as_mut().filter(|job| job.is(&run_id)) {
+                    job.stop();
+                }
+            }
+        }
+        Ok(())
+    }
+}

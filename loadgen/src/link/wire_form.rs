@@ -1,0 +1,146 @@
+//! Intervals and reports between the wire and the engine's own types.
+
+use berth::{Latencies, ProtocolError, wire};
+
+use crate::{
+    answer::ErrorClass,
+    engine::Outcome,
+    summary::{Summary, Verdict},
+    tally::{Counts, Errors, Generator, Interval, Phase, Tally},
+};
+
+impl From<&Interval> for wire::RunInterval {
+    fn from(interval: &Interval) -> Self {
+        Self {
+            seq: interval.seq,
+            from_nsec: interval.from_nanos,
+            to_nsec: interval.to_nanos,
+            counts: Some(counts(&interval.tally.counts)),
+            histograms: Some(histograms(&interval.tally)),
+            cost: Some(cost(&interval.generator)),
+            draining: interval.phase == Phase::Drain,
+        }
+    }
+}
+
+impl TryFrom<&wire::RunInterval> for Interval {
+    type Error = ProtocolError;
+
+    fn try_from(wire: &wire::RunInterval) -> Result<Self, ProtocolError> {
+        let histograms =
+            wire.histograms.as_ref().ok_or(ProtocolError::Missing { field: "interval.histograms" })?;
+        let counts = wire.counts.as_ref().ok_or(ProtocolError::Missing { field: "interval.counts" })?;
+        let cost = wire.cost.unwrap_or_default();
+        Ok(Self {
+            seq: wire.seq,
+            phase: if wire.draining { Phase::Drain } else { Phase::Load },
+            from_nanos: wire.from_nsec,
+            to_nanos: wire.to_nsec,
+            tally: Tally {
+                counts: counted(counts),
+                response: Latencies::decode("response_hdr", &histograms.response_hdr)?,
+                service: Latencies::decode("service_hdr", &histograms.service_hdr)?,
+                send_lag: Latencies::decode("send_lag_hdr", &histograms.send_lag_hdr)?,
+                connect: Latencies::decode("connect_hdr", &histograms.connect_hdr)?,
+                first_byte: Latencies::decode("first_byte_hdr", &histograms.first_byte_hdr)?,
+            },
+            generator: Generator { cpu_usec: cost.cpu_usec, throttled_usec: Some(cost.throttled_usec) },
+        })
+    }
+}
+
+/// The whole run, counted apart from its intervals.
+pub(super) fn final_report(run_id: &str, outcome: &Outcome) -> wire::WorkerFinal {
+    let totals = &outcome.totals;
+    let tally = totals.tally();
+    let (load, drain) = (totals.load.generator, totals.drain.generator);
+    let generator = match Summary::of(totals).generator {
+        Verdict::Ok => (wire::GeneratorVerdict::Ok, String::new()),
+        Verdict::GeneratorLimited { reason } => (wire::GeneratorVerdict::Limited, reason.to_string()),
+    };
+    wire::WorkerFinal {
+        run_id: run_id.to_owned(),
+        totals: Some(wire::Totals {
+            counts: Some(counts(&tally.counts)),
+            histograms: Some(histograms(&tally)),
+            cost: Some(wire::GeneratorCost {
+                cpu_usec: load.cpu_usec + drain.cpu_usec,
+                throttled_usec: load.throttled_usec.unwrap_or(0) + drain.throttled_usec.unwrap_or(0),
+            }),
+        }),
+        intervals: totals.intervals,
+        generator: Some(wire::Generator { verdict: generator.0.into(), reason: generator.1 }),
+    }
+}
+
+fn counts(counts: &Counts) -> wire::Counts {
+    let errors = ErrorClass::ALL.into_iter().map(|class| (class, counts.errors.of(class)));
+    let error =
+        |(class, count): (ErrorClass, u64)| wire::ErrorCount { class: class.name().to_owned(), count };
+    wire::Counts {
+        scheduled: counts.scheduled,
+        sent: counts.sent,
+        completed: counts.completed,
+        dropped: counts.dropped,
+        censored: counts.censored,
+        errors: errors.filter(|(_, count)| *count > 0).map(error).collect(),
+    }
+}
+
+/// A class that this build does not know yet is counted as one of the body.
+fn counted(wire: &wire::Counts) -> Counts {
+    let class = |name: &str| ErrorClass::ALL.into_iter().find(|class| class.name() == name);
+    let errors =
+        wire.errors.iter().map(|error| (class(&error.class).unwrap_or(ErrorClass::Body), error.count));
+    Counts {
+        scheduled: wire.scheduled,
+        sent: wire.sent,
+        completed: wire.completed,
+        errors: Errors::of_classes(errors),
+        dropped: wire.dropped,
+        censored: wire.censored,
+    }
+}
+
+fn histograms(tally: &Tally) -> wire::Histograms {
+    // A histogram of this program is within the limits of the contract by construction; should one
+    // ever not be, an empty one makes the sums disagree, and the run is called invalid.
+    let encode = |latencies: &Latencies, field| latencies.encode(field).unwrap_or_default();
+    wire::Histograms {
+        response_hdr: encode(&tally.response, "response_hdr"),
+        service_hdr: encode(&tally.service, "service_hdr"),
+        send_lag_hdr: encode(&tally.send_lag, "send_lag_hdr"),
+        connect_hdr: encode(&tally.connect, "connect_hdr"),
+        first_byte_hdr: encode(&tally.first_byte, "first_byte_hdr"),
+    }
+}
+
+fn cost(generator: &Generator) -> wire::GeneratorCost {
+    wire::GeneratorCost {
+        cpu_usec: generator.cpu_usec,
+        throttled_usec: generator.throttled_usec.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_that_travels_is_the_same() {
+        let mut tally = Tally::default();
+        tally.counts.sent = 3;
+        tally.counts.errors = Errors::of_classes([(ErrorClass::Timeout, 2)].into_iter());
+        tally.response.record_nanos(1_234_000);
+        let interval = Interval {
+            seq: 4,
+            phase: Phase::Drain,
+            from_nanos: 4_000_000_000,
+            to_nanos: 5_000_000_000,
+            tally,
+            generator: Generator { cpu_usec: 7, throttled_usec: Some(1) },
+        };
+        let there = wire::RunInterval::from(&interval);
+        assert_eq!(Interval::try_from(&there).unwrap(), interval);
+    }
+}
