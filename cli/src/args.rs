@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::connect::Address;
+use crate::exit::Failure;
 use crate::output::{Format, Output};
-use crate::{Invocation, demo};
+use crate::{Invocation, advise, demo, explain, load, report, roles, top};
 
 /// Shown below `--help`: scripts rely on it.
 const EXIT_CODES: &str = "\
@@ -35,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// What stdout carries.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, value_name = "table|json", hide_possible_values = true, default_value_t = Format::Table)]
     output: Format,
     /// Write no colours.
     #[arg(long, global = true, env = "NO_COLOR", num_args = 0, default_missing_value = "1")]
@@ -53,11 +55,28 @@ impl Global {
     pub fn output(&self) -> Output {
         Output::new(self.output, self.no_color.as_deref().is_some_and(|set| !set.is_empty()))
     }
+
+    /// Where the aggregator is.
+    pub fn address(&self, invocation: Invocation) -> Result<Address, Failure> {
+        Address::new(self.server.as_deref(), self.ca_file.as_deref(), invocation)
+    }
 }
 
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show which models are hurt now, how much and by whom, and what happened lately
+    Report(report::Args),
+    /// Explain one episode: what, how much, from whom, how sure, and what to do next
+    Explain(explain::Args),
+    /// Say what to change, with the commands to run and the commands to undo them
+    Advise(advise::Args),
+    /// Show every container's use, and every model's wait, as it happens
+    Top(top::Args),
+    /// Send requests to a model and measure its answers
+    Load(load::Args),
+    /// Show which container has which role, and why
+    Roles(roles::Args),
     /// Show Berth at work on this machine, without a cluster
     Demo(demo::Args),
 }

@@ -7,15 +7,27 @@
 
 #![deny(missing_docs)]
 
+use std::io;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use tokio::runtime;
 
+pub mod advise;
 pub mod args;
+pub mod connect;
 pub mod demo;
 pub mod exit;
+pub mod explain;
+pub mod load;
 pub mod output;
+pub mod patience;
+pub mod report;
+pub mod roles;
 pub mod stop;
+pub mod text;
+pub mod top;
+pub mod view;
 
 use args::{Cli, Command};
 use exit::Exit;
@@ -41,24 +53,40 @@ pub fn run(invocation: Invocation) -> ExitCode {
         }
     };
     let output = cli.global.output();
-    execute(cli, &output).unwrap_or_else(|error| report(&error, &output)).into()
+    execute(cli, invocation, &output).unwrap_or_else(|error| failed(&error, &output)).into()
 }
 
-fn execute(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let exit = runtime.block_on(stop::or_killed(dispatch(cli.command, output)));
+fn execute(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::Result<Exit> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let exit = runtime.block_on(stop::or_killed(dispatch(cli, invocation, output)));
     // A name that is being resolved holds a blocking thread; nobody waits for it.
     runtime.shutdown_background();
     exit
 }
 
-async fn dispatch(command: Command, output: &Output) -> anyhow::Result<Exit> {
-    match command {
+/// Commands with something to tidy up at Ctrl-C see to it themselves.
+async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::Result<Exit> {
+    let address = || cli.global.address(invocation);
+    match cli.command {
+        Command::Report(args) => stop::or_stopped(report::run(args, &address()?, output)).await,
+        Command::Explain(args) => stop::or_stopped(explain::run(args, &address()?, output)).await,
+        Command::Advise(args) => stop::or_stopped(advise::run(args, &address()?, output)).await,
+        Command::Top(args) => stop::or_stopped(top::run(args, &address()?, output)).await,
+        Command::Roles(args) => stop::or_stopped(roles::run(args, &address()?, output)).await,
+        Command::Load(args) => load::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
     }
 }
 
-fn report(error: &anyhow::Error, output: &Output) -> Exit {
-    output.note(&format!("error: {error:#}"));
+fn failed(error: &anyhow::Error, output: &Output) -> Exit {
+    // The reader of a pipe had enough, as `head` has: that is no failure.
+    if error.chain().any(is_closed_pipe) {
+        return Exit::Done;
+    }
+    output.note(&format!("error: {}", view::plain(&format!("{error:#}"))));
     exit::of_error(error)
+}
+
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

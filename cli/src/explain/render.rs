@@ -1,0 +1,149 @@
+//! An episode as about ten lines: what, how much, from whom, when, how sure, and what to do.
+
+use berth::wire::{Tier, Verdict};
+
+use crate::text::{self, Page};
+use crate::view::word::Word;
+use crate::view::{Episode, Share, Time};
+
+/// Characters of a bar that stands for the whole wait.
+const BAR: u8 = 20;
+
+pub(super) fn episode(episode: &Episode) -> String {
+    let mut page = Page::default();
+    let state = if episode.cleared.is_some() { "over" } else { "open" };
+    page.line("episode", &format!("{} ({state}, revision {})", episode.id, episode.revision));
+    page.line("victim", &victim(episode));
+    page.line("verdict", &format!("{}: {}", episode.verdict.word(), meaning(episode.verdict)));
+    page.line("severity", &format!("{}, on {}", episode.severity.word(), episode.resource.word()));
+    page.line("slowdown", &slowdown(episode));
+    shares(&mut page, &episode.shares);
+    page.line("times", &times(episode));
+    page.line("confidence", &confidence(episode));
+    page.line("evidence", &evidence(episode));
+    page.line("next", next(episode.verdict));
+    page.finish()
+}
+
+fn victim(episode: &Episode) -> String {
+    let owner = episode.victim.as_ref().map(crate::view::Who::owner).unwrap_or_default();
+    let owner = if owner.is_empty() { owner } else { format!(" ({owner})") };
+    format!("{}{owner} on {}", episode.victim_name(), episode.node)
+}
+
+fn slowdown(episode: &Episode) -> String {
+    let Some(slowdown) = episode.slowdown else { return "not measured".to_owned() };
+    format!(
+        "{}: a CPU second of its work took {:.2} s; {:.0} ms of that it waited",
+        text::slowdown(Some(slowdown)),
+        slowdown.estimate,
+        episode.added_wait_msec_per_cpu_sec,
+    )
+}
+
+fn shares(page: &mut Page, shares: &[Share]) {
+    if shares.is_empty() {
+        page.line("waits for", "nothing that could be told apart");
+    }
+    for (index, share) in shares.iter().enumerate() {
+        let label = if index == 0 { "waits for" } else { "" };
+        let who = share.who.as_ref().map(|who| format!(" ({}, {})", who.name(), who.role.word()));
+        let text = format!(
+            "{:>5} {:<width$} {}{}",
+            text::percent(share.share),
+            bar(share.share),
+            text::cause(share),
+            who.unwrap_or_default(),
+            width = usize::from(BAR),
+        );
+        page.line(label, &text);
+    }
+}
+
+fn bar(share: f64) -> String {
+    (1..=BAR).take_while(|cell| f64::from(*cell) <= (share * f64::from(BAR)).round()).map(|_| '#').collect()
+}
+
+fn times(episode: &Episode) -> String {
+    let Some(onset) = episode.onset else { return "unknown".to_owned() };
+    let after = |time: Option<Time>| {
+        time.map_or_else(|| "not yet".to_owned(), |time| format!("+{}", text::duration(time.since(onset))))
+    };
+    format!(
+        "onset {onset}, alarm {}, verdict {}, cleared {}",
+        after(episode.alarm),
+        after(episode.verdict_at),
+        after(episode.cleared),
+    )
+}
+
+fn confidence(episode: &Episode) -> String {
+    let seen = match episode.tier {
+        Tier::Threads => "each thread's wait and throttling",
+        Tier::Pressure => "pressure totals only, so own threads and neighbours cannot be told apart",
+        Tier::Usage => "CPU use only, so no wait is visible",
+        Tier::Unspecified => "what could be seen is not said",
+    };
+    let coverage = text::percent(episode.coverage);
+    format!("{}; seen: {seen} ({coverage} of its CPU time)", episode.confidence.word())
+}
+
+fn evidence(episode: &Episode) -> String {
+    let numbers: Vec<String> =
+        episode.evidence.iter().map(|evidence| format!("{} {:.2}", evidence.name, evidence.value)).collect();
+    if numbers.is_empty() { "none was sent".to_owned() } else { numbers.join(", ") }
+}
+
+fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Nobody => "nobody hurts it",
+        Verdict::Neighbour => "it waits for other pods on its node",
+        Verdict::SelfThrottled => "it waits for its own CPU limit, not for a neighbour",
+        Verdict::SelfOversubscribed => "its own threads wait for each other",
+        Verdict::OverEntitlement => "it already has more than its requests entitle it to",
+        Verdict::MemoryOwnLimit => "it is short of memory under its own limit",
+        Verdict::Hypervisor => "the machine under its node gives the node too little time",
+        Verdict::Unowned => "it waits for work on the node that is in no sampled cgroup",
+        Verdict::Mixed => "several causes; the shares say how much each",
+        Verdict::Unspecified => "this version of berth does not know it",
+    }
+}
+
+fn next(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Neighbour | Verdict::Mixed => "`berth advise` says what to move, and how to take it back",
+        Verdict::SelfThrottled => "raise or remove its CPU limit; moving neighbours would not help",
+        Verdict::SelfOversubscribed => "give it fewer threads or more CPU; moving neighbours would not help",
+        Verdict::OverEntitlement => "raise its CPU request to what it uses; `berth top` shows that",
+        Verdict::MemoryOwnLimit => "raise its memory limit",
+        Verdict::Hypervisor => "move the node to a quieter machine, or ask whoever runs that machine",
+        Verdict::Unowned => "look on the node for work outside of pods: `ps -eo pcpu,comm --sort=-pcpu`",
+        Verdict::Nobody => "nothing",
+        Verdict::Unspecified => "update berth",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth::wire;
+
+    use super::*;
+
+    #[test]
+    fn an_episode_reads_as_about_ten_lines() {
+        insta::assert_snapshot!(episode(&Episode::from(crate::view::sample::episode())));
+    }
+
+    #[test]
+    fn an_empty_answer_still_reads() {
+        let page = episode(&Episode::from(wire::Episode::default()));
+        assert!(page.contains("not measured") && page.contains("update berth"), "{page}");
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share_and_never_longer_than_the_whole() {
+        for (share, length) in [(0.0, 0), (0.26, 5), (1.0, 20), (7.0, 20), (-1.0, 0), (f64::NAN, 0)] {
+            assert_eq!(bar(share).len(), length, "{share}");
+        }
+    }
+}

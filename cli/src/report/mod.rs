@@ -1,0 +1,114 @@
+//! `berth report`: who is hurt, how much and by whom; now, and lately.
+
+use berth::limits::PAGE_ROWS;
+use berth::wire;
+use serde::Serialize;
+use tonic::Status;
+
+use crate::connect::{Address, Server};
+use crate::exit::Exit;
+use crate::output::{Format, Output};
+use crate::view::{Episode, ModelSummary, plain};
+
+mod render;
+mod watch;
+
+/// Episodes shown that are over: what a screen holds beside the models.
+const RECENT_EPISODES: u32 = 20;
+
+/// Pages of open episodes that are read: 10,000 are more than a person can act on.
+const OPEN_PAGES: usize = 20;
+
+/// Flags of `berth report`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  # Who is hurt now, and what happened lately\n  berth report\n\n  \
+    # Each change in the namespace refmodels, as JSON lines\n  berth report -w -n refmodels -o json")]
+pub struct Args {
+    /// Go on and print each change of an episode as a line, until Ctrl-C.
+    #[arg(short, long)]
+    watch: bool,
+    /// Only models of this namespace.
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Leave out episodes that are over.
+    #[arg(long, conflicts_with = "watch")]
+    open: bool,
+}
+
+/// What there is to show.
+#[derive(Debug, Serialize)]
+struct Report {
+    models: Vec<ModelSummary>,
+    /// Newest onset first.
+    episodes: Vec<Episode>,
+    notes: Vec<String>,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", address.connect()).await?;
+    let namespace = args.namespace.unwrap_or_default();
+    if args.watch {
+        return watch::run(&server, namespace, output).await;
+    }
+    let asked = output.during("asking the aggregator", ask(&server, &namespace, args.open)).await;
+    let report = asked.map_err(|status| server.failure(&status))?;
+    match output.format() {
+        Format::Json => output.json(&report)?,
+        Format::Table => {
+            report.notes.iter().for_each(|note| output.note(note));
+            output.text(&render::report(&report, output.colour()))?;
+        }
+    }
+    Ok(if report.episodes.iter().any(Episode::needs_action) { Exit::Found } else { Exit::Done })
+}
+
+async fn ask(server: &Server, namespace: &str, open_only: bool) -> Result<Report, Status> {
+    let request = wire::ListModelsRequest { namespace: namespace.to_owned(), node: String::new() };
+    let answer = server.episodes().list_models(request).await?.into_inner();
+    let mut models: Vec<ModelSummary> = answer.models.into_iter().map(ModelSummary::from).collect();
+    // The worst first; the aggregator's order, by node and name, decides between equals.
+    models.sort_by_key(|model| std::cmp::Reverse(model.severity));
+    let mut notes: Vec<String> = answer.notes.iter().map(|note| plain(note)).collect();
+
+    let (mut episodes, whole) = open_episodes(server, namespace).await?;
+    if !whole {
+        notes.push(format!("more than {} episodes are open: use -n", episodes.len()));
+    }
+    if !open_only {
+        let page = list(server, filter(namespace, false), RECENT_EPISODES, String::new()).await?;
+        let recent = page.episodes.into_iter().map(Episode::from);
+        episodes.extend(recent.filter(|episode| episode.cleared.is_some()));
+        episodes.sort_by_key(|episode| std::cmp::Reverse(episode.onset));
+    }
+    Ok(Report { models, episodes, notes })
+}
+
+/// Those that are open, and whether they are all.
+async fn open_episodes(server: &Server, namespace: &str) -> Result<(Vec<Episode>, bool), Status> {
+    let mut episodes = Vec::new();
+    let mut token = String::new();
+    for _ in 0..OPEN_PAGES {
+        let page = list(server, filter(namespace, true), PAGE_ROWS, token).await?;
+        episodes.extend(page.episodes.into_iter().map(Episode::from));
+        token = page.next_page_token;
+        if token.is_empty() {
+            return Ok((episodes, true));
+        }
+    }
+    Ok((episodes, false))
+}
+
+async fn list(
+    server: &Server,
+    filter: wire::EpisodeFilter,
+    page_size: u32,
+    page_token: String,
+) -> Result<wire::ListEpisodesResponse, Status> {
+    let request = wire::ListEpisodesRequest { filter: Some(filter), page_size, page_token };
+    Ok(server.episodes().list(request).await?.into_inner())
+}
+
+fn filter(namespace: &str, open_only: bool) -> wire::EpisodeFilter {
+    wire::EpisodeFilter { namespace: namespace.to_owned(), open_only, ..wire::EpisodeFilter::default() }
+}

@@ -1,0 +1,67 @@
+//! `berth roles`: which container has which role, and why.
+
+use berth::wire;
+use serde::Serialize;
+
+use crate::connect::Address;
+use crate::exit::Exit;
+use crate::output::{Format, Output};
+use crate::view::Subject;
+
+mod render;
+mod suggest;
+
+use suggest::Suggestion;
+
+/// Flags of `berth roles`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  # Who is a model, who is a scanner\n  berth roles\n\n  \
+    # Commands that would give roles to those without\n  berth roles --suggest")]
+pub struct Args {
+    /// Print commands that label what looks like a model or a scanner; nothing is changed.
+    #[arg(long)]
+    suggest: bool,
+    /// Only containers of this namespace.
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+}
+
+/// What there is to show.
+#[derive(Debug, Serialize)]
+struct Roles {
+    /// By node, then by name.
+    subjects: Vec<Subject>,
+    /// Empty unless asked for.
+    suggestions: Vec<Suggestion>,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", address.connect()).await?;
+    let filter = wire::SubjectFilter {
+        namespace: args.namespace.unwrap_or_default(),
+        ..wire::SubjectFilter::default()
+    };
+    let mut samples = server.samples();
+    let asked = samples.list_subjects(wire::ListSubjectsRequest { filter: Some(filter) });
+    let answer = output.during("asking the aggregator", asked).await;
+    let wire = answer.map_err(|status| server.failure(&status))?.into_inner();
+    let mut subjects: Vec<Subject> = wire.subjects.into_iter().filter_map(Subject::from_wire).collect();
+    subjects.retain(|subject| subject.live);
+    subjects.sort_by_cached_key(|subject| (subject.node.clone(), subject.who.name()));
+
+    if !subjects.iter().any(|subject| subject.who.role == wire::Role::Model) {
+        output.note("no container has the role model, so no episode can be found: label one, `berth roles --suggest` helps");
+    }
+    let suggestions = if args.suggest { suggest::suggestions(&subjects) } else { Vec::new() };
+    if args.suggest && suggestions.is_empty() {
+        output.note("nothing to suggest: no workload without a role looks like a model or a scanner");
+    }
+    let roles = Roles { subjects, suggestions };
+    match output.format() {
+        Format::Json => output.json(&roles)?,
+        Format::Table if args.suggest => output.text(&render::suggestions(&roles.suggestions))?,
+        Format::Table => output.text(&render::subjects(&roles.subjects))?,
+    }
+    Ok(Exit::Done)
+}

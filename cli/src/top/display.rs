@@ -1,0 +1,74 @@
+//! Where tables go: a screen, lines of text, or JSON lines.
+
+use std::io;
+
+use super::render;
+use super::rows::Table;
+use super::screen::Screen;
+use crate::output::{Format, Output};
+use crate::text;
+
+/// One of the three, for as long as tables come.
+#[derive(Debug)]
+pub(super) enum Display<'a> {
+    /// Refreshed in place.
+    Screen(Screen<'a>),
+    /// One after the other, each line with its time.
+    Lines { output: &'a Output, with_header: bool },
+    /// An object a line.
+    Json { output: &'a Output },
+}
+
+impl<'a> Display<'a> {
+    /// By what stdout is, and what it is to carry.
+    pub(super) fn new(output: &'a Output) -> io::Result<Self> {
+        Ok(match output.format() {
+            Format::Json => Self::Json { output },
+            Format::Table if output.is_terminal() => Self::Screen(Screen::enter(output)?),
+            Format::Table => Self::Lines { output, with_header: true },
+        })
+    }
+
+    /// One table.
+    pub(super) fn show(&mut self, table: &Table) -> io::Result<()> {
+        match self {
+            Self::Screen(screen) => {
+                let time = table.time.map_or_else(|| "no samples yet".to_owned(), |time| time.to_string());
+                let headline = format!("berth top  {time}  {} containers", table.containers.len());
+                screen.show(&headline, &render::lines(table))
+            }
+            Self::Lines { output, with_header } => {
+                // Lines cannot be taken back: the first ones wait for samples.
+                if table.time.is_none() {
+                    return Ok(());
+                }
+                output.text(&render::plain(table, std::mem::take(with_header)))
+            }
+            Self::Json { output } => output.json(table),
+        }
+    }
+
+    /// The table shown last is getting old.
+    pub(super) fn lost(&self) -> io::Result<()> {
+        const NEWS: &str = "lost the aggregator, trying again";
+        match self {
+            Self::Screen(screen) => screen.headline(NEWS),
+            Self::Lines { output, .. } | Self::Json { output } => {
+                output.note(NEWS);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// One table, once, without times.
+pub(super) fn once(table: &Table, output: &Output) -> io::Result<()> {
+    match output.format() {
+        Format::Json => output.json(table),
+        Format::Table => {
+            let lines = render::lines(table).into_iter();
+            let painted = lines.map(|(line, hue)| text::painted(line, hue.filter(|_| output.colour())));
+            output.text(&painted.fold(String::new(), |page, line| page + &line + "\n"))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `berth load` against a target of its own.
+
+use std::fs;
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use crate::program::{Running, berth, run};
+use crate::target::Target;
+
+/// A file with one row of the Predict API, and the flags to send it.
+struct Rows {
+    _dir: TempDir,
+    path: String,
+}
+
+impl Rows {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.csv");
+        fs::write(&path, "a,b,answer\n1,2,yes\n").unwrap();
+        Self { path: path.to_str().unwrap().to_owned(), _dir: dir }
+    }
+
+    fn load<'a>(&'a self, url: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
+        [&["load", url, "--payload", &self.path, "--label-column", "answer"], flags].concat()
+    }
+}
+
+#[test]
+fn a_run_counts_every_request_and_measures_it() {
+    let (target, rows) = (Target::answering("200 OK"), Rows::new());
+    let ended = run(berth(&rows.load(&target.url(), &["--rate", "100", "-z", "500ms", "-o", "json"])));
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&report["counts"]["scheduled"], &report["counts"]["completed"]), (&50.into(), &50.into()));
+    assert_eq!((&report["ended"], &report["rate_per_sec"]), (&"completed".into(), &100.0.into()));
+    assert!(report["response"]["p99_usec"].as_u64().unwrap() > 0);
+    // A busy machine may hold the generator back, and then it has to say so.
+    let expected = if report["generator"]["verdict"] == "ok" { 0 } else { 5 };
+    assert_eq!(ended.code, Some(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn a_closed_run_finds_a_throughput() {
+    let (target, rows) = (Target::answering("200 OK"), Rows::new());
+    let ended = run(berth(&rows.load(&target.url(), &["--in-flight", "2", "-z", "300ms"])));
+    assert!(ended.stdout.contains("2 requests in flight, closed, for 0.3s over at most 2 connections"));
+    assert!(ended.stdout.contains("successes/s"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_named_in_one_line_and_exits_3() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{address}/predict");
+    let ended = run(berth(&Rows::new().load(&url, &["--rate", "1"])));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""));
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&url) && ended.stderr.contains("start the service"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_without_one_success_is_invalid_and_says_what_failed() {
+    let (target, rows) = (Target::answering("500 Oh No"), Rows::new());
+    let ended = run(berth(&rows.load(&target.url(), &["--rate", "20", "-z", "200ms", "--check", "status"])));
+    assert_eq!(ended.code, Some(5));
+    assert!(ended.stdout.contains("4 status_5xx"), "{}", ended.stdout);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_with_what_it_measured_so_far() {
+    let (target, rows) = (Target::answering("200 OK"), Rows::new());
+    let url = target.url();
+    let load = Running::start(berth(&rows.load(&url, &["--rate", "50", "-z", "1h"])));
+    target.until_requested();
+    load.interrupt();
+    let ended = load.end();
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    assert!(ended.stdout.contains("stopped before its end"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_command_line_that_makes_no_run_exits_2_with_the_mend() {
+    let rows = Rows::new();
+    let url = "http://127.0.0.1:9/predict";
+    for (args, mend) in [
+        (vec!["load", url, "--rate", "1"], "give --payload FILE"),
+        (rows.load(url, &[]), "--rate"),
+        (rows.load(url, &["--rate", "1", "--in-flight", "1"]), "cannot be used with"),
+        (rows.load(url, &["--rate", "1", "-z", "10"]), "such as 10s"),
+        (rows.load("https://127.0.0.1/", &["--rate", "1"]), "http://host:port/path"),
+        (rows.load(url, &["--rate", "1", "--label-column", "none"]), "cannot be used multiple times"),
+        (vec!["load", url, "--rate", "1", "--payload", "none.csv"], "none.csv"),
+    ] {
+        let ended = run(berth(&args));
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(ended.stderr.contains(mend), "{args:?}: {}", ended.stderr);
+    }
+}

@@ -1,0 +1,12 @@
+//! The real binaries against servers that answer by heart.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod aggregator;
+mod answers;
+mod follow;
+mod load;
+mod program;
+mod reach;
+mod sample;
+mod target;
