@@ -1,7 +1,13 @@
 //! Advice as data: ordered, reversible actions with their evidence, proof and cost.
+//!
+//! Invariant: the id follows from what is advised, never from when or on what evidence, so the same
+//! advice given twice is one. Nothing here acts: a person types the commands.
+
+use std::fmt;
 
 use crate::{
     contention::{EpisodeId, Evidence},
+    digest::Digest,
     time::AxisNsec,
 };
 
@@ -25,6 +31,13 @@ pub struct ObjectRef {
     pub namespace: String,
     /// Its name.
     pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    /// As kubectl takes it, but for the namespace: `deployment/ref-models`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.to_lowercase(), self.name)
+    }
 }
 
 /// A step and its undoing.
@@ -71,4 +84,23 @@ pub struct Advice {
     pub episodes: Vec<EpisodeId>,
     /// When it was first given.
     pub created: AxisNsec,
+}
+
+impl Advice {
+    /// The id of advice of this code for this target by these actions.
+    pub fn id_of(code: &str, target: &ObjectRef, actions: &[Action]) -> u64 {
+        let of = |digest: Digest, object: &ObjectRef| {
+            digest.text(&object.kind).text(&object.namespace).text(&object.name)
+        };
+        let start = of(Digest::new().text(code), target);
+        let digest = actions.iter().fold(start, |digest, action| {
+            of(digest, &action.object).text(&action.command).text(&action.inverse_command)
+        });
+        digest.finish()
+    }
+
+    /// Pods that all actions together restart.
+    pub fn restarts(&self) -> u32 {
+        self.actions.iter().map(|action| action.restarts).fold(0, u32::saturating_add)
+    }
 }

@@ -1,0 +1,110 @@
+//! Where everything should run instead: what is seen on the nodes in, advice out.
+//!
+//! Invariant: no contention, no advice to move; a plan is whole or it is not given; a placement that
+//! is called feasible has passed a check that shares nothing with the search. Deliberately absent so
+//! far: the scheduler's other predicates, quotas, disruption budgets, the order of arrival. The
+//! assumptions of each advice say so.
+
+mod assign;
+mod check;
+mod dedicate;
+mod kubectl;
+mod requests;
+mod separate;
+mod survey;
+
+#[cfg(test)]
+mod tests;
+
+pub use dedicate::{NodeFor, NodeForError};
+
+use crate::{
+    advice::Advice,
+    contention::{Episode, Resource, Severity},
+    sizing::{CpuMilli, MemoryBytes, Peak},
+    time::AxisNsec,
+    who::{Role, WhoRef},
+};
+use survey::Survey;
+
+/// What is known of the nodes, and of who was hurt there.
+#[derive(Debug, Clone, Default)]
+pub struct Landscape {
+    /// Every node that is seen.
+    pub nodes: Vec<NodeSpace>,
+    /// Those that are open, and those closed ones that still count.
+    pub episodes: Vec<Episode>,
+}
+
+/// One node and what runs on it.
+#[derive(Debug, Clone)]
+pub struct NodeSpace {
+    /// Its name.
+    pub name: String,
+    /// Its logical CPUs.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What is seen on it, system slices included.
+    pub containers: Vec<Tenant>,
+}
+
+/// One container on a node.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Who that is.
+    pub who: WhoRef,
+    /// The most that it was seen to use.
+    pub peak: Peak,
+    /// What it asks for.
+    pub requests: InForce,
+}
+
+/// The requests in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InForce {
+    /// Nobody has told us, as off Kubernetes.
+    #[default]
+    Unknown,
+    /// As the pod's template has them; `None` where it has none.
+    Known {
+        /// CPU.
+        cpu: Option<CpuMilli>,
+        /// Memory.
+        memory: Option<MemoryBytes>,
+    },
+}
+
+/// What to change, and why there may be nothing to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Advised {
+    /// By code, then by target.
+    pub advice: Vec<Advice>,
+    /// In words for a person.
+    pub notes: Vec<String>,
+}
+
+/// What to change in the cluster as it is seen `now`. `node_for` is how nodes are marked.
+pub fn advise(landscape: &Landscape, node_for: &NodeFor, now: AxisNsec) -> Advised {
+    let survey = Survey::new(landscape);
+    let mut advised = Advised::default();
+    if survey.pods.iter().all(|pod| pod.role != Role::Model) {
+        advised.notes.push(
+            "no pod is known as a model: label the pods that serve with berth.dev/role=model".to_owned(),
+        );
+        return advised;
+    }
+    let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
+    let separate = separate::separate(&survey, &felt, node_for, now, &mut advised.notes);
+    advised.advice.extend(separate);
+    advised.advice.extend(requests::requests(&survey, &felt, now));
+    advised.advice.sort_by(|a, b| (a.code, &a.target).cmp(&(b.code, &b.target)));
+    advised
+}
+
+/// Worth moving something for: a model, held up for seconds.
+fn is_felt(episode: &Episode) -> bool {
+    episode.resource == Resource::Cpu
+        && episode.victim.role == Role::Model
+        && episode.severity >= Severity::Contended
+}

@@ -1,0 +1,204 @@
+//! BA201, BA202 and BA203: requests that are too small, far too large, or missing.
+//!
+//! Without requests the scheduler packs pods as if they used nothing. Jobs are passed over: the
+//! template of one that runs cannot be changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    advice::{Action, Advice, ObjectRef, Proof},
+    contention::{Episode, Evidence},
+    placement::{
+        InForce,
+        kubectl::{on, word},
+        survey::{Survey, owner_of},
+    },
+    sizing::{Peak, Request},
+    time::AxisNsec,
+    who::Role,
+};
+
+/// Differences below this part of the request in force are noise, not advice.
+const WORTH_PERCENT: u64 = 10;
+
+/// A request this many percent of the peak's is far above it: the guide's 3000m for a peak of 1750m
+/// is (171 %), and a rollout's head room is not.
+const FAR_ABOVE_PERCENT: u64 = 150;
+
+/// What is wrong, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    TooLarge,
+    TooSmall,
+    Missing,
+    /// It may be missing; nobody has told us.
+    Unknown,
+}
+
+/// One container of a workload, over all its pods.
+#[derive(Debug, Clone, Copy)]
+struct Sized {
+    peak: Peak,
+    in_force: InForce,
+}
+
+#[derive(Debug)]
+struct Workload {
+    role: Role,
+    nodes: BTreeSet<usize>,
+    pods: BTreeSet<ObjectRef>,
+    containers: BTreeMap<String, Sized>,
+}
+
+pub(super) fn requests(survey: &Survey, felt: &[&Episode], now: AxisNsec) -> Vec<Advice> {
+    let workloads = workloads(survey);
+    let mixed = survey.mixed_nodes();
+    let is_mixed = |node: &usize| mixed.contains(&survey.node_name(*node));
+    let advise = |(owner, workload): (&ObjectRef, &Workload)| {
+        let hurt: Vec<&Episode> =
+            felt.iter().copied().filter(|episode| is_part_of(episode, owner, workload)).collect();
+        let beside = workload.nodes.iter().any(is_mixed);
+        let faults = workload.containers.values().filter_map(|sized| fault(*sized));
+        let fault = faults.max().filter(|fault| match fault {
+            Fault::TooLarge | Fault::TooSmall => workload.role == Role::Model,
+            Fault::Missing => beside,
+            Fault::Unknown => beside && !hurt.is_empty(),
+        })?;
+        Some(advice(owner, workload, fault, &hurt, now))
+    };
+    workloads.iter().filter_map(advise).collect()
+}
+
+/// Models and scanners whose requests can be changed while they run.
+fn workloads(survey: &Survey) -> BTreeMap<ObjectRef, Workload> {
+    let mut workloads = BTreeMap::new();
+    let sizable = |kind: &str| matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "Pod");
+    let pods = survey.pods.iter().filter(|pod| matches!(pod.role, Role::Model | Role::Scanner));
+    for pod in pods.filter(|pod| sizable(&pod.owner.kind)) {
+        let workload = workloads.entry(pod.owner.clone()).or_insert_with(|| Workload {
+            role: pod.role,
+            nodes: BTreeSet::new(),
+            pods: BTreeSet::new(),
+            containers: BTreeMap::new(),
+        });
+        workload.nodes.insert(pod.node);
+        workload.pods.insert(pod.itself.clone());
+        for (name, peak, in_force) in &pod.containers {
+            let sized = workload
+                .containers
+                .entry(name.clone())
+                .or_insert(Sized { peak: Peak::default(), in_force: *in_force });
+            sized.peak = sized.peak.max(*peak);
+        }
+    }
+    workloads
+}
+
+/// The victim is of the workload, or its culprit is.
+fn is_part_of(episode: &Episode, owner: &ObjectRef, workload: &Workload) -> bool {
+    if workload.role == Role::Model {
+        owner_of(&episode.victim) == *owner
+    } else {
+        episode.culprits().iter().any(|who| owner_of(who) == *owner)
+    }
+}
+
+fn fault(sized: Sized) -> Option<Fault> {
+    let InForce::Known { cpu, memory } = sized.in_force else { return Some(Fault::Unknown) };
+    let wanted = sized.peak.request();
+    let memory = match (memory, wanted.memory) {
+        (has, Some(wants)) => compare(has.map(|memory| memory.0), wants.0),
+        (_, None) => None,
+    };
+    compare(cpu.map(|cpu| cpu.0), wanted.cpu.0).max(memory)
+}
+
+fn compare(has: Option<u64>, wants: u64) -> Option<Fault> {
+    let Some(has) = has else { return Some(Fault::Missing) };
+    let percent = |percent: u64, of: u64| u128::from(percent) * u128::from(of);
+    if percent(100, wants) > percent(100 + WORTH_PERCENT, has) {
+        Some(Fault::TooSmall)
+    } else if percent(100, has) > percent(FAR_ABOVE_PERCENT, wants) {
+        Some(Fault::TooLarge)
+    } else {
+        None
+    }
+}
+
+fn advice(owner: &ObjectRef, workload: &Workload, fault: Fault, hurt: &[&Episode], now: AxisNsec) -> Advice {
+    let (code, title, why) = match fault {
+        Fault::TooSmall => ("BA201", "raise the requests of", "it asks for less than it was seen to use"),
+        Fault::TooLarge => ("BA202", "cut the requests of", "it asks for far more than it was seen to use"),
+        Fault::Missing => {
+            ("BA203", "set requests for", "it asks for nothing and shares a node with the other role")
+        }
+        Fault::Unknown => (
+            "BA203",
+            "set requests for",
+            "what it asks for is not known and it shares a node with the other role",
+        ),
+    };
+    let pods = u32::try_from(workload.pods.len()).unwrap_or(u32::MAX);
+    let actions: Vec<Action> = workload
+        .containers
+        .iter()
+        .map(|(name, sized)| set(owner, name, sized.peak.request(), pods))
+        .collect();
+    let largest = workload.containers.values().fold(Peak::default(), |peak, sized| peak.max(sized.peak));
+    let mut evidence = vec![Evidence { name: "cpu_peak_milli", value: largest.cpu.0 as f64 }];
+    evidence
+        .extend(largest.memory.map(|memory| Evidence { name: "memory_peak_bytes", value: memory.0 as f64 }));
+    Advice {
+        id: Advice::id_of(code, owner, &actions),
+        code,
+        title: format!("{title} {owner}"),
+        why: format!("{owner}: {why}, so the scheduler places it by a wrong number"),
+        target: owner.clone(),
+        actions,
+        proof: Proof::Exact,
+        assumptions: assumptions(owner, fault),
+        evidence,
+        episodes: hurt.iter().map(|episode| episode.id).collect(),
+        created: now,
+    }
+}
+
+fn assumptions(owner: &ObjectRef, fault: Fault) -> Vec<String> {
+    let mut assumptions = Vec::new();
+    if fault == Fault::Unknown {
+        assumptions.push(format!("{owner} has no requests, or others than these; which is not known here"));
+    }
+    if owner.kind == "Pod" {
+        assumptions
+            .push(format!("what controls {owner} is not known: write the requests into whatever starts it"));
+    }
+    assumptions.push(
+        "the largest use so far is that of its best throughput; a sweep would show it, and a model that was held up \
+         may want more"
+            .to_owned(),
+    );
+    assumptions
+}
+
+/// Undone by going back one revision, which restores what was there even where we do not know it; a
+/// pod alone has none, so its requests are taken away.
+fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> Action {
+    let Request { cpu, memory } = request;
+    let requests = memory.map_or(format!("cpu={cpu}"), |memory| format!("cpu={cpu},memory={memory}"));
+    let limits = memory.map_or(String::new(), |memory| format!(" --limits=memory={memory}"));
+    let set = format!("{} -c {}", on("set resources", owner), word(container));
+    let inverse_command = if owner.kind == "Pod" {
+        format!("{set} --requests=cpu=0,memory=0 --limits=memory=0")
+    } else {
+        on("rollout undo", owner)
+    };
+    Action {
+        title: format!("let {container} of {owner} ask for {requests}"),
+        object: owner.clone(),
+        command: format!("{set} --requests={requests}{limits}"),
+        inverse_command,
+        json_patch: String::new(),
+        inverse_json_patch: String::new(),
+        restarts,
+    }
+}

@@ -1,0 +1,146 @@
+//! The landscape by pods: what each needs, where it is, and whether it may be moved.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    advice::ObjectRef,
+    placement::{InForce, Landscape},
+    sizing::{CpuMilli, MemoryBytes, Peak},
+    who::{Role, Who},
+};
+
+/// What runs here keeps the node or Berth itself running; it is nobody's to move.
+const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "berth-system"];
+
+/// CPU and memory, of a pod or left on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Room {
+    pub(super) cpu: CpuMilli,
+    pub(super) memory: MemoryBytes,
+}
+
+impl Room {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { cpu: self.cpu + other.cpu, memory: self.memory + other.memory }
+    }
+
+    /// What is left of this after `need`; `None` when it does not fit.
+    pub(super) fn less(self, need: Self) -> Option<Self> {
+        let cpu = self.cpu.0.checked_sub(need.cpu.0)?;
+        let memory = self.memory.0.checked_sub(need.memory.0)?;
+        Some(Self { cpu: CpuMilli(cpu), memory: MemoryBytes(memory) })
+    }
+}
+
+/// One pod, or one system slice.
+#[derive(Debug)]
+pub(super) struct Pod {
+    /// The pod itself.
+    pub(super) itself: ObjectRef,
+    /// What controls it; the pod where nothing is known to.
+    pub(super) owner: ObjectRef,
+    pub(super) role: Role,
+    /// Its place in the landscape's nodes.
+    pub(super) node: usize,
+    pub(super) need: Room,
+    pub(super) containers: Vec<(String, Peak, InForce)>,
+    system: bool,
+}
+
+impl Pod {
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner != self.itself
+    }
+
+    /// It could run elsewhere.
+    pub(super) fn is_movable(&self) -> bool {
+        !self.system && self.owner.kind != "DaemonSet"
+    }
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) nodes: Vec<String>,
+    /// Each node's capacity.
+    pub(super) capacity: Vec<Room>,
+    pub(super) pods: Vec<Pod>,
+}
+
+impl Survey {
+    pub(super) fn new(landscape: &Landscape) -> Self {
+        let mut nodes: Vec<_> = landscape.nodes.iter().collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut pods: BTreeMap<(usize, ObjectRef), Pod> = BTreeMap::new();
+        for (node, space) in nodes.iter().enumerate() {
+            for tenant in &space.containers {
+                let who = &tenant.who;
+                let pod = pods
+                    .entry((node, pod_of(who)))
+                    .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
+                pod.need = pod.need.and(need(who.role, tenant.peak));
+                pod.containers.push((who.container.clone(), tenant.peak, tenant.requests));
+            }
+        }
+        let room =
+            |cpus: u32, bytes| Room { cpu: CpuMilli(u64::from(cpus) * 1000), memory: MemoryBytes(bytes) };
+        Self {
+            nodes: nodes.iter().map(|space| space.name.clone()).collect(),
+            capacity: nodes.iter().map(|space| room(space.cpus, space.memory_bytes)).collect(),
+            pods: pods.into_values().collect(),
+        }
+    }
+
+    pub(super) fn node_name(&self, node: usize) -> &str {
+        self.nodes.get(node).map_or("", String::as_str)
+    }
+
+    /// Nodes that hold models and scanners.
+    pub(super) fn mixed_nodes(&self) -> Vec<&str> {
+        let has = |node, role| self.pods.iter().any(|pod| pod.node == node && pod.role == role);
+        let mixed = (0..self.nodes.len()).filter(|node| has(*node, Role::Model) && has(*node, Role::Scanner));
+        mixed.map(|node| self.node_name(node)).collect()
+    }
+}
+
+/// What controls a container's pod; the pod, where nothing is known to.
+pub(super) fn owner_of(who: &Who) -> ObjectRef {
+    let namespace = who.namespace.clone();
+    match &who.owner {
+        Some(owner) => ObjectRef { kind: owner.kind.clone(), namespace, name: owner.name.clone() },
+        None => pod_of(who),
+    }
+}
+
+fn pod_of(who: &Who) -> ObjectRef {
+    let name = if who.pod.is_empty() { &who.container } else { &who.pod };
+    ObjectRef { kind: "Pod".to_owned(), namespace: who.namespace.clone(), name: name.clone() }
+}
+
+/// No pod of Kubernetes, or one that the node cannot do without.
+pub(super) fn is_system(who: &Who) -> bool {
+    who.pod.is_empty() || SYSTEM_NAMESPACES.contains(&who.namespace.as_str())
+}
+
+fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
+    Pod {
+        itself: itself.clone(),
+        owner: owner_of(who),
+        role: who.role,
+        node,
+        need: Room::default(),
+        containers: Vec::new(),
+        system: is_system(who),
+    }
+}
+
+/// What is to be placed needs what it should ask for; the rest stays and takes what it took.
+fn need(role: Role, peak: Peak) -> Room {
+    match role {
+        Role::Model | Role::Scanner => {
+            let request = peak.request();
+            Room { cpu: request.cpu, memory: request.memory.unwrap_or_default() }
+        }
+        Role::LoadGenerator | Role::Other => Room { cpu: peak.cpu, memory: peak.memory.unwrap_or_default() },
+    }
+}
