@@ -11,6 +11,7 @@ use anyhow::Context;
 use berth::limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT};
 use berth::wire::advisor_client::AdvisorClient;
 use berth::wire::episodes_client::EpisodesClient;
+use berth::wire::load_client::LoadClient;
 use berth::wire::samples_client::SamplesClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
@@ -123,6 +124,11 @@ impl Server {
     /// What the agents saw.
     pub fn samples(&self) -> SamplesClient<Channel> {
         SamplesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// Load runs by workers.
+    pub fn load(&self) -> LoadClient<Channel> {
+        LoadClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
     }
 
     /// A refused call as a line for a person.
