@@ -15,8 +15,8 @@ COPY aggregator aggregator
 COPY cli cli
 COPY examples examples
 COPY loadgen loadgen
-COPY tests tests
-# perf needs only the symbols; line tables would triple the images.
+COPY tests/kit tests/kit
+# Symbols are enough for perf; line tables would only make the images larger.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 RUN cargo build --release --locked --workspace --bins
 
