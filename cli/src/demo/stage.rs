@@ -1,0 +1,256 @@
+//! Everything that runs: two nodes of this machine, Berth itself, the model, the scanners.
+//!
+//! Three groups stand side by side: one a node, and one for Berth and its load generator, whose
+//! weight keeps them out of what they measure. Side by side and not one inside the other, because
+//! the kernel parts a group's weight over the CPUs by load, and Berth's would take the nodes' part.
+//! Invariant: whatever happens, dropping the stage leaves no process and no cgroup, because each
+//! group kills what is in it.
+
+use std::{path::Path, process};
+
+use anyhow::Context as _;
+
+use super::{
+    Args,
+    cgroups::{Group, Hierarchies},
+    cpus::Cpus,
+    programs::{Binaries, Program},
+};
+
+/// What the model and each scanner thread weigh against each other: what Kubernetes gives to a
+/// request of one CPU.
+const WEIGHT_OF_ONE_CPU: u64 = 100;
+
+/// The largest weight there is. Berth and its load generator measure; they must not be part of what
+/// they measure.
+const OWN_WEIGHT: u64 = 10_000;
+
+/// Serving threads of the model. Two, so that a request that comes while another is computed waits
+/// on a run queue, where the kernel counts it, and not in a socket.
+pub(super) const MODEL_WORKERS: u32 = 2;
+
+/// The scanner's calls to the model a second: under 5 % of what the model computes at any rate that
+/// the demonstration chooses, and the same in every phase.
+const SCANNER_CALLS_PER_SEC: &str = "1";
+
+/// A stray process ends by itself after this long, should the demonstration be killed.
+const STRAY_SECONDS: &str = "300";
+
+/// The route that the example model serves.
+const MODEL_ROUTE: &str = "breast_cancer_svm/predict";
+
+/// One of the two nodes.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its CPUs.
+    pub(super) cpus: Cpus,
+}
+
+/// A scanner and where it runs.
+#[derive(Debug)]
+struct Scanner {
+    program: Program,
+    group: Group,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Where the aggregator answers, as a URL.
+    pub(super) server: String,
+    /// Where its metrics are.
+    pub(super) metrics: String,
+    /// Where the model answers, as a URL.
+    pub(super) target: String,
+    /// The model's node, and the other.
+    pub(super) nodes: [Node; 2],
+    hierarchies: Hierarchies,
+    binaries: Binaries,
+    prefix: String,
+    model_group: Group,
+    model: Program,
+    scanners: Vec<Scanner>,
+    stray: Option<Program>,
+    berth: Vec<Program>,
+    /// Held for their drop: those of the two nodes and Berth's own.
+    _groups: [Group; 3],
+    // Last, so that the logs are there as long as the programs that write them.
+    scratch: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts Berth and the model. Errors: no right to make cgroups, a port in use, a program
+    /// missing; whatever had been started is ended.
+    pub(super) async fn set(args: &Args, cpus: &Cpus) -> anyhow::Result<Self> {
+        let binaries = Binaries::beside_this_one()?;
+        let hierarchies = Hierarchies::find()?;
+        let prefix = format!("berth-demo-{}", process::id());
+        let scratch =
+            tempfile::Builder::new().prefix("berth-demo-").tempdir().context("make a folder for logs")?;
+        let (first, second) = cpus.halves();
+        let groups = Groups::make(&hierarchies, &prefix)?;
+        let mut berth = Vec::new();
+        let (server, metrics) =
+            start_aggregator(args, &binaries, &groups, &prefix, &second, scratch.path(), &mut berth).await?;
+        for (name, cpus, group) in [("node-a", &first, &groups.a), ("node-b", &second, &groups.b)] {
+            let mut command = groups.own.entering(&binaries.path("berth-agent"));
+            command.args(["--server", &server, "--node", name, "--cpus", &cpus.list()]);
+            command.args(["--cgroup-root", &group.path()]);
+            if name == "node-b" {
+                command.args(["--system-cgroup", &groups.own.path()]);
+            }
+            berth.push(Program::start(&format!("berth-agent-{name}"), command, &second, scratch.path())?);
+        }
+        let mut worker = groups.own.entering(&binaries.path("berth-loadgen"));
+        worker.args(["--server", &server, "--node", "node-b", "--id", "berth-loadgen-0"]);
+        berth.push(Program::start("berth-loadgen", worker, &second, scratch.path())?);
+        let mut command = groups.model.entering(&binaries.path("refmodel"));
+        command.args(["--bind", "127.0.0.1:0", "--workers", &MODEL_WORKERS.to_string()]);
+        let mut model = Program::start("refmodel", command, &first, scratch.path())?;
+        let target = format!("http://{}/{MODEL_ROUTE}", model.listening("").await?);
+        let Groups { a, b, own, model: model_group } = groups;
+        let nodes = [Node { name: "node-a", cpus: first }, Node { name: "node-b", cpus: second }];
+        let (scanners, stray) = (Vec::new(), None);
+        Ok(Self {
+            server,
+            metrics,
+            target,
+            nodes,
+            hierarchies,
+            binaries,
+            prefix,
+            model_group,
+            model,
+            scanners,
+            stray,
+            berth,
+            _groups: [a, b, own],
+            scratch,
+        })
+    }
+
+    /// Limits the model's CPU, as a Kubernetes limit does.
+    pub(super) fn limit_model(&self, millicpu: u64) -> anyhow::Result<()> {
+        self.model_group.set_cpu_limit(millicpu)
+    }
+
+    /// Starts the scanners on a node, the first with the highest concurrency.
+    pub(super) fn start_scanners(&mut self, on: usize, count: u32) -> anyhow::Result<()> {
+        let node = &self.nodes[on];
+        for number in 1..=count {
+            // Unequal, so that there is an order to find: n, n-1 ... 1 times the node's CPUs.
+            let concurrency = u64::from(count - number + 1) * u64::try_from(node.cpus.count())?;
+            let path = format!("{}-{}/scanner-{number}", self.prefix, suffix(on));
+            let group = self.hierarchies.make(&path)?;
+            group.set_weight(WEIGHT_OF_ONE_CPU * u64::from(count - number + 1))?;
+            let mut command = group.entering(&self.binaries.path("scanner"));
+            command.args(["--model-url", &self.target, "--calls-per-sec", SCANNER_CALLS_PER_SEC]);
+            command.args(["--concurrency", &concurrency.to_string(), "--seed", &number.to_string()]);
+            let name = format!("scanner-{number}-{}", node.name);
+            let program = Program::start(&name, command, &node.cpus, self.scratch.path())?;
+            self.scanners.push(Scanner { program, group });
+        }
+        Ok(())
+    }
+
+    /// Ends the scanners and removes their groups, as deleting their pods does.
+    pub(super) async fn stop_scanners(&mut self) {
+        for Scanner { program, group } in self.scanners.drain(..) {
+            program.stop().await;
+            drop(group);
+        }
+    }
+
+    /// Starts a busy process on the model's node, outside every group of the demonstration.
+    pub(super) fn start_stray(&mut self) -> anyhow::Result<()> {
+        let mut command = tokio::process::Command::new(self.binaries.path("scanner"));
+        let threads = self.nodes[0].cpus.count().to_string();
+        command.args(["--concurrency", &threads, "--seconds", STRAY_SECONDS]);
+        let stray = Program::start("stray", command, &self.nodes[0].cpus, self.scratch.path())?;
+        self.stray = Some(stray);
+        Ok(())
+    }
+
+    /// Errors: a program has ended that should run.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        let scanners = self.scanners.iter_mut().map(|scanner| &mut scanner.program);
+        let mut all = self.berth.iter_mut().chain([&mut self.model]).chain(scanners).chain(&mut self.stray);
+        all.try_for_each(Program::check)
+    }
+
+    /// Ends everything in order, so that nobody complains of a peer that went first.
+    pub(super) async fn strike(mut self) {
+        self.stop_scanners().await;
+        for program in self.stray.take().into_iter().chain(self.berth.drain(..).rev()) {
+            program.stop().await;
+        }
+    }
+}
+
+fn suffix(node: usize) -> char {
+    if node == 0 { 'a' } else { 'b' }
+}
+
+/// The groups that are there from the beginning; removed again when the stage cannot be set.
+#[derive(Debug)]
+struct Groups {
+    a: Group,
+    b: Group,
+    own: Group,
+    model: Group,
+}
+
+impl Groups {
+    fn make(hierarchies: &Hierarchies, prefix: &str) -> anyhow::Result<Self> {
+        let own = hierarchies.make(&format!("{prefix}-own"))?;
+        own.set_weight(OWN_WEIGHT)?;
+        let a = hierarchies.make(&format!("{prefix}-a"))?;
+        let b = hierarchies.make(&format!("{prefix}-b"))?;
+        let model = hierarchies.make(&format!("{prefix}-a/refmodel"))?;
+        model.set_weight(WEIGHT_OF_ONE_CPU)?;
+        Ok(Self { a, b, own, model })
+    }
+}
+
+/// Starts the aggregator, and returns where it answers and where its metrics are.
+async fn start_aggregator(
+    args: &Args,
+    binaries: &Binaries,
+    groups: &Groups,
+    prefix: &str,
+    cpus: &Cpus,
+    scratch: &Path,
+    berth: &mut Vec<Program>,
+) -> anyhow::Result<(String, String)> {
+    let config = scratch.join("berth.yaml");
+    std::fs::write(&config, workloads(prefix)).context("write the configuration")?;
+    let mut command = groups.own.entering(&binaries.path("berth-aggregator"));
+    command.args(["--listen", &args.listen, "--http", &args.http]).arg("--config").arg(config);
+    let mut aggregator = Program::start("berth-aggregator", command, cpus, scratch)?;
+    let server = format!("http://{}", aggregator.listening("grpc ").await?);
+    let metrics = format!("http://{}/metrics", aggregator.listening("http ").await?);
+    berth.push(aggregator);
+    Ok((server, metrics))
+}
+
+/// Who is who, in the words of the aggregator's configuration.
+fn workloads(prefix: &str) -> String {
+    format!(
+        "workloads:
+  - cgroup: /{prefix}-*/refmodel
+    namespace: demo
+    pod: refmodel-0
+    container: refmodel
+    owner: {{kind: Deployment, name: refmodel}}
+    labels: {{berth.dev/role: model}}
+  - cgroup: /{prefix}-*/scanner-*
+    namespace: demo
+    pod: scanner-${{2}}
+    container: scanner
+    owner: {{kind: Job, name: \"scanner-${{2}}\"}}
+    labels: {{berth.dev/role: scanner}}
+"
+    )
+}

@@ -1,0 +1,403 @@
+//! The five steps: observe, detect, advise, move, verify.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use berth::{
+    load::{Model, PayloadHash},
+    wire,
+};
+use berth_loadgen::{Ratio, Statistic};
+
+use super::{
+    Args,
+    result::{AdviceGiven, Baseline, Blame, Change, Contention, GENERATOR_OK, Outcome, Verification},
+    runs::{self, Measured},
+    stage::{MODEL_WORKERS, Stage},
+};
+use crate::{
+    connect::Server,
+    output::{Format, Output},
+    text,
+    view::{Advice, Episode, ModelSummary, word::Word as _},
+};
+
+/// The model's demand at the steady rate, of what its node's CPUs could serve with one worker each.
+/// Less, and contention is rare; much more, and the model saturates beside one equal neighbour.
+const STEADY_DEMAND_CPUS: f64 = 0.3;
+
+/// With a limit the model must need more than it may have, or the limit binds nobody.
+const DEMAND_OVER_LIMIT: f64 = 1.1;
+
+/// Long enough to fill every cache and to find the capacity within a few per cent.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Closed-loop runs compare throughput; the comparison wants eight intervals and gets ten.
+const CLOSED_RUN: Duration = Duration::from_secs(10);
+
+/// A scanner that was just started first reads its rows; its contention is whole after that.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// How long the aggregator may take to hear both agents and know the model.
+const OBSERVED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often to ask meanwhile.
+const OBSERVED_POLL: Duration = Duration::from_millis(100);
+
+/// The advice that keeps models and scanners apart.
+const SEPARATE: &str = "BA101";
+
+/// Tells the story and collects its figures.
+#[derive(Debug)]
+pub(super) struct Story<'a> {
+    args: &'a Args,
+    output: &'a Output,
+    server: &'a Server,
+    limits: Vec<String>,
+}
+
+/// The model beside its neighbours, at the steady rate and in a closed loop.
+#[derive(Debug)]
+struct Before {
+    steady: Measured,
+    closed: Option<Measured>,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(args: &'a Args, output: &'a Output, server: &'a Server) -> Self {
+        Self { args, output, server, limits: Vec::new() }
+    }
+
+    /// Tells it to its end. Errors: a program ended, a run failed, nothing could be measured.
+    pub(super) async fn tell(mut self, stage: &mut Stage) -> anyhow::Result<Outcome> {
+        let [a, b] = &stage.nodes;
+        self.say(&format!(
+            "Two nodes on this machine: {} (CPU {}) and {} (CPU {}). A model serves on {}.",
+            a.name,
+            a.cpus.list(),
+            b.name,
+            b.cpus.list(),
+            a.name
+        ))?;
+        self.observed(stage).await?;
+        let payload = runs::put_payload(self.server).await?;
+        let steady = self.steady_rate(stage, payload).await?;
+        let alone = self.steady_run(stage, payload, steady, "the model alone").await?;
+        let baseline = self.baseline(&alone)?;
+        self.disturb(stage).await?;
+        let (contention, before) = self.contention(stage, payload, steady, &alone).await?;
+        let advice = self.advice().await?;
+        let verification = self.verify(stage, payload, steady, &alone, &before, &advice).await?;
+        let given = |advice: Advice| AdviceGiven {
+            id: advice.id,
+            code: advice.code,
+            title: advice.title,
+            actions: advice.actions,
+        };
+        let advice = advice.into_iter().map(given).collect();
+        let outcome = Outcome { baseline, contention, advice, verification };
+        if self.output.format() == Format::Json {
+            self.output.json(&outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// A line of the story: data for people, talk where stdout carries JSON.
+    fn say(&self, line: &str) -> anyhow::Result<()> {
+        match self.output.format() {
+            Format::Table => self.output.text(&format!("{line}\n"))?,
+            Format::Json => self.output.note(line),
+        }
+        Ok(())
+    }
+
+    async fn observed(&self, stage: &mut Stage) -> anyhow::Result<()> {
+        let all_heard = async {
+            loop {
+                let nodes = self.server.samples().list_nodes(wire::ListNodesRequest {}).await;
+                let nodes = nodes.map_err(|status| self.server.failure(&status))?.into_inner().nodes;
+                let heard = nodes.iter().filter(|node| node.last_sample.is_some()).count();
+                if heard == 2 && !self.models().await?.is_empty() {
+                    return Ok(());
+                }
+                stage.check()?;
+                tokio::time::sleep(OBSERVED_POLL).await;
+            }
+        };
+        tokio::time::timeout(OBSERVED_TIMEOUT, all_heard).await.context("hear both agents within 10 s")?
+    }
+
+    async fn models(&self) -> anyhow::Result<Vec<ModelSummary>> {
+        let answer = self.server.episodes().list_models(wire::ListModelsRequest::default()).await;
+        let models = answer.map_err(|status| self.server.failure(&status))?.into_inner().models;
+        Ok(models.into_iter().map(ModelSummary::from).collect())
+    }
+
+    /// Warms the model up, and chooses the rate at which it needs a third of a CPU.
+    async fn steady_rate(&mut self, stage: &mut Stage, payload: PayloadHash) -> anyhow::Result<Model> {
+        let closed = Model::Closed { in_flight: MODEL_WORKERS };
+        let warm_up = runs::run(self.server, stage, payload, closed, WARM_UP);
+        let capacity = self.output.during("warming the model up", warm_up).await?;
+        let busy_cpus = stage.nodes[0].cpus.count().min(usize::try_from(MODEL_WORKERS)?);
+        let rps_of_one_cpu = capacity.rps() / busy_cpus as f64;
+        let demand = match self.args.model_cpu_limit {
+            None => STEADY_DEMAND_CPUS,
+            Some(limit) => {
+                stage.limit_model(millicpu(limit))?;
+                STEADY_DEMAND_CPUS.max(limit * DEMAND_OVER_LIMIT)
+            }
+        };
+        Ok(Model::Open { rate_per_sec: (rps_of_one_cpu * demand).max(1.0) })
+    }
+
+    async fn steady_run(
+        &mut self,
+        stage: &mut Stage,
+        payload: PayloadHash,
+        steady: Model,
+        what: &str,
+    ) -> anyhow::Result<Measured> {
+        let duration = Duration::from_secs(self.args.seconds);
+        self.run(stage, payload, steady, duration, &format!("{what}, at a steady rate")).await
+    }
+
+    async fn closed_run(
+        &mut self,
+        stage: &mut Stage,
+        payload: PayloadHash,
+        what: &str,
+    ) -> anyhow::Result<Measured> {
+        let model = Model::Closed { in_flight: MODEL_WORKERS };
+        self.run(stage, payload, model, CLOSED_RUN, &format!("{what}, as fast as it can")).await
+    }
+
+    async fn run(
+        &mut self,
+        stage: &mut Stage,
+        payload: PayloadHash,
+        model: Model,
+        duration: Duration,
+        what: &str,
+    ) -> anyhow::Result<Measured> {
+        let run = runs::run(self.server, stage, payload, model, duration);
+        let what = format!("measuring {what} for {} s", duration.as_secs());
+        let measured = self.output.during(&what, run).await?;
+        self.limits.extend(measured.limit.clone());
+        Ok(measured)
+    }
+
+    fn baseline(&self, alone: &Measured) -> anyhow::Result<Baseline> {
+        let baseline = Baseline {
+            rps: alone.rps(),
+            service_mean_usec: alone.service_mean_usec()?,
+            response_p99_usec: alone.response_p99_usec()?,
+        };
+        self.say(&format!("\n(a) Baseline: the model alone\n    {}", figures(alone)?))?;
+        Ok(baseline)
+    }
+
+    /// Starts the scanners and the stray process.
+    async fn disturb(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+        stage.start_scanners(0, self.args.scanner_count())?;
+        if self.args.stray {
+            stage.start_stray()?;
+        }
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+
+    async fn contention(
+        &mut self,
+        stage: &mut Stage,
+        payload: PayloadHash,
+        steady: Model,
+        alone: &Measured,
+    ) -> anyhow::Result<(Vec<Contention>, Before)> {
+        let beside = match (self.args.scanner_count(), self.args.stray) {
+            (0, false) => "the model, still alone",
+            (0, true) => "the model beside a stray process",
+            (1, _) => "the model beside a scanner",
+            (_, _) => "the model beside scanners",
+        };
+        let steady = self.steady_run(stage, payload, steady, beside).await?;
+        let measured_slowdown = steady.service_mean_usec()? / alone.service_mean_usec()?;
+        let mut contention = Vec::new();
+        self.say(&format!("\n(b) {}\n    {}", sentence(beside), figures(&steady)?))?;
+        for model in self.models().await? {
+            let episode = self.episode(&model).await?;
+            self.say(&format!("    berth: {}", verdict_line(&model, episode.as_ref())))?;
+            self.say(&format!("    the load generator saw a slowdown of {measured_slowdown:.2}x"))?;
+            let (slowdown, shares) = match &episode {
+                Some(episode) => (episode.slowdown, &episode.shares),
+                None => (model.slowdown, &model.shares),
+            };
+            contention.push(Contention {
+                victim: model.name(),
+                verdict: model.verdict,
+                resource: episode.as_ref().map_or(wire::Resource::Cpu, |episode| episode.resource),
+                slowdown,
+                measured_slowdown,
+                shares: shares.iter().map(Blame::from).collect(),
+            });
+        }
+        let moves = self.args.scanner_count() > 0;
+        let closed = if moves { Some(self.closed_run(stage, payload, beside).await?) } else { None };
+        if let Some(closed) = &closed {
+            self.say(&format!("    as fast as it can: {:.1} requests/s", closed.rps()))?;
+        }
+        Ok((contention, Before { steady, closed }))
+    }
+
+    /// The model's open episode, if any.
+    async fn episode(&self, model: &ModelSummary) -> anyhow::Result<Option<Episode>> {
+        if model.episode_id.is_empty() {
+            return Ok(None);
+        }
+        let request = wire::GetEpisodeRequest { id: model.episode_id.clone() };
+        let answer = self.server.episodes().get(request).await;
+        Ok(Some(answer.map_err(|status| self.server.failure(&status))?.into_inner().into()))
+    }
+
+    async fn advice(&self) -> anyhow::Result<Vec<Advice>> {
+        let answer = self.server.advisor().list(wire::ListAdviceRequest::default()).await;
+        let answer = answer.map_err(|status| self.server.failure(&status))?.into_inner();
+        let advice: Vec<_> = answer.advice.into_iter().map(Advice::from).collect();
+        self.say("\n(c) Advice, with the commands for a cluster")?;
+        for note in &answer.notes {
+            self.say(&format!("    {note}"))?;
+        }
+        for advice in &advice {
+            self.say(&format!("    {} {}", advice.code, advice.title))?;
+            for action in &advice.actions {
+                self.say(&format!("      {}", action.command))?;
+            }
+        }
+        Ok(advice)
+    }
+
+    async fn verify(
+        &mut self,
+        stage: &mut Stage,
+        payload: PayloadHash,
+        steady: Model,
+        alone: &Measured,
+        before: &Before,
+        advice: &[Advice],
+    ) -> anyhow::Result<Verification> {
+        let to_move = advice.iter().any(|advice| advice.code == SEPARATE);
+        let [a, b] = &stage.nodes;
+        let closed_before = match &before.closed {
+            Some(closed) if to_move && a.cpus != b.cpus => closed,
+            _ => {
+                let nowhere = to_move && a.cpus == b.cpus;
+                let verdict = if nowhere { Change::NowhereToMove } else { Change::NothingToMove };
+                let why = if nowhere { "this machine has one CPU only" } else { "nothing is to be moved" };
+                self.say(&format!("\n(d) No move: {why}"))?;
+                return Ok(self.not_moved(verdict));
+            }
+        };
+        self.say(&format!(
+            "\n(d) Move: {} is for models now; the scanner starts again on {}",
+            a.name, b.name
+        ))?;
+        stage.stop_scanners().await;
+        stage.start_scanners(1, self.args.scanner_count())?;
+        tokio::time::sleep(SETTLE).await;
+        let after = self.steady_run(stage, payload, steady, "the model after the move").await?;
+        let closed_after = self.closed_run(stage, payload, "the model after the move").await?;
+        let verification = Verification {
+            throughput_ratio: Some(closed_after.ratio(closed_before, Statistic::Throughput)?),
+            p99_ratio: Some(after.ratio(&before.steady, Statistic::ResponseP99)?),
+            service_mean_ratio: Some(after.ratio(&before.steady, Statistic::MeanService)?),
+            service_mean_usec: Some(after.service_mean_usec()?),
+            ..self.not_moved(Change::NothingToMove)
+        };
+        let verdict = judged(&verification);
+        self.tell_change(&verification, verdict, &after, &closed_after, alone)?;
+        Ok(Verification { verdict, ..verification })
+    }
+
+    fn not_moved(&self, verdict: Change) -> Verification {
+        Verification {
+            throughput_ratio: None,
+            p99_ratio: None,
+            service_mean_ratio: None,
+            service_mean_usec: None,
+            verdict,
+            generator: self.limits.first().cloned().unwrap_or_else(|| GENERATOR_OK.to_owned()),
+        }
+    }
+
+    fn tell_change(
+        &self,
+        verification: &Verification,
+        verdict: Change,
+        after: &Measured,
+        closed_after: &Measured,
+        alone: &Measured,
+    ) -> anyhow::Result<()> {
+        self.say(&format!("\n(e) After the move\n    {}", figures(after)?))?;
+        self.say(&format!("    as fast as it can: {:.1} requests/s", closed_after.rps()))?;
+        for (name, ratio) in [
+            ("throughput", verification.throughput_ratio),
+            ("p99", verification.p99_ratio),
+            ("mean service time", verification.service_mean_ratio),
+        ] {
+            if let Some(Ratio { estimate, lo, hi }) = ratio {
+                self.say(&format!("    {name}, after / before: {estimate:.2} [{lo:.2}, {hi:.2}]"))?;
+            }
+        }
+        let back = after.service_mean_usec()? / alone.service_mean_usec()?;
+        self.say(&format!("    mean service time is {back:.2} times that of the baseline"))?;
+        self.say(match verdict {
+            Change::Improved => "    verdict: improved",
+            Change::NotImproved | Change::NothingToMove | Change::NowhereToMove => {
+                "    verdict: not improved"
+            }
+        })
+    }
+}
+
+/// Improved when both intervals lie on the good side of 1 as a whole.
+fn judged(verification: &Verification) -> Change {
+    let faster = verification.p99_ratio.is_some_and(|ratio| ratio.hi < 1.0);
+    let more = verification.throughput_ratio.is_some_and(|ratio| ratio.lo > 1.0);
+    if faster && more { Change::Improved } else { Change::NotImproved }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a limit is from 0.05 to 64 CPUs, checked where it was parsed"
+)]
+fn millicpu(cpus: f64) -> u64 {
+    (cpus * 1000.0).round() as u64
+}
+
+fn figures(run: &Measured) -> anyhow::Result<String> {
+    Ok(format!(
+        "{:.1} requests/s, mean service time {:.2} ms, p99 {:.1} ms",
+        run.rps(),
+        run.service_mean_usec()? / 1000.0,
+        run.response_p99_usec()? as f64 / 1000.0
+    ))
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+fn verdict_line(model: &ModelSummary, episode: Option<&Episode>) -> String {
+    let slowdown = text::slowdown(episode.map_or(model.slowdown, |episode| episode.slowdown));
+    match episode {
+        None => format!("nobody hurts {} (slowdown {slowdown})", model.name()),
+        Some(episode) => format!(
+            "{} is slowed down {slowdown}; from: {}; verdict: {}; explain it with: berth explain {}",
+            model.name(),
+            text::blame(&episode.shares),
+            episode.verdict.word(),
+            episode.id
+        ),
+    }
+}
