@@ -225,9 +225,21 @@ fn the_agent_runs_on_every_node_and_is_the_last_to_go() {
         ("/priorityClassName", json!("system-node-critical")),
     ];
     hold("berth-agent", &agent, &cells);
-    let node = json!({"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}});
-    assert!(list(&container(&agent), "/env").contains(&node));
     assert_eq!(at(&container(&agent), "/ports"), Value::Null, "the agent listens nowhere");
+}
+
+#[test]
+fn agents_and_load_workers_are_told_their_node_and_where_the_certificate_lies() {
+    let node = json!([{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]);
+    let mount = json!({"name": "ca", "mountPath": "/etc/berth/ca", "readOnly": true});
+    let volume = json!({"name": "ca", "configMap": {"name": "berth-ca"}});
+    for (name, pod) in pods().into_iter().filter(|(name, _)| *name != "berth-aggregator") {
+        let container = container(&pod);
+        assert_eq!(at(&container, "/env"), node, "{name}");
+        assert!(args(&pod).contains(&"--ca-file=/etc/berth/ca/ca.crt".to_owned()), "{name}");
+        assert!(list(&container, "/volumeMounts").contains(&mount), "{name}");
+        assert!(list(&pod, "/volumes").contains(&volume), "{name}");
+    }
 }
 
 #[test]
