@@ -6,6 +6,8 @@
 
 use std::{fmt, ops::Add};
 
+use crate::node::Peaks;
+
 /// A CPU request is a multiple of this: finer steps are noise from run to run.
 const CPU_STEP_MILLI: u64 = 50;
 
@@ -18,13 +20,6 @@ const MEMORY_PERCENT: u64 = 115;
 /// Thousandths of a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CpuMilli(pub u64);
-
-impl CpuMilli {
-    /// CPU time used within one second, rounded up.
-    pub fn from_nsec_per_sec(nsec: u64) -> Self {
-        Self(nsec.div_ceil(1_000_000))
-    }
-}
 
 impl Add for CpuMilli {
     type Output = Self;
@@ -63,13 +58,19 @@ impl fmt::Display for MemoryBytes {
     }
 }
 
-/// The most that a container was seen to use.
+/// The most that a container was seen to use; `None` where it was not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Peak {
     /// The largest use over one second.
-    pub cpu: CpuMilli,
-    /// The largest use; `None` where it was not seen.
+    pub cpu: Option<CpuMilli>,
+    /// The largest use.
     pub memory: Option<MemoryBytes>,
+}
+
+impl From<Peaks> for Peak {
+    fn from(peaks: Peaks) -> Self {
+        Self { cpu: peaks.cpu_millicpu_max_1s.map(CpuMilli), memory: peaks.memory_bytes_max.map(MemoryBytes) }
+    }
 }
 
 impl Peak {
@@ -81,16 +82,16 @@ impl Peak {
 
     /// What to ask for.
     pub fn request(self) -> Request {
-        Request { cpu: cpu_request(self.cpu), memory: self.memory.map(memory_request) }
+        Request { cpu: self.cpu.map(cpu_request), memory: self.memory.map(memory_request) }
     }
 }
 
-/// What a container should ask for; memory is its limit too.
+/// What a container should ask for, where its peak is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request {
     /// CPU.
-    pub cpu: CpuMilli,
-    /// Memory, where its peak is known.
+    pub cpu: Option<CpuMilli>,
+    /// Memory; its limit too.
     pub memory: Option<MemoryBytes>,
 }
 
@@ -119,9 +120,9 @@ mod tests {
 
     #[test]
     fn the_guides_best_step_asks_for_1750m_and_240_mi() {
-        let peak = Peak { cpu: CpuMilli(1750), memory: Some(MemoryBytes(200 * MI)) };
+        let peak = Peak { cpu: Some(CpuMilli(1750)), memory: Some(MemoryBytes(200 * MI)) };
         let request = peak.request();
-        assert_eq!(request.cpu.to_string(), "1750m");
+        assert_eq!(request.cpu.unwrap().to_string(), "1750m");
         assert_eq!(request.memory.unwrap().to_string(), "240Mi");
     }
 
@@ -133,7 +134,6 @@ mod tests {
         for (peak, request) in [(0, 16), (13, 16), (14, 32), (200, 240), (1024, 1184)] {
             assert_eq!(memory_request(MemoryBytes(peak * MI)), MemoryBytes(request * MI), "{peak}Mi");
         }
-        assert_eq!(CpuMilli::from_nsec_per_sec(1_750_000_001), CpuMilli(1751));
         assert!(memory_request(MemoryBytes(u64::MAX)) >= MemoryBytes(u64::MAX - MEMORY_STEP_BYTES));
     }
 
@@ -156,8 +156,9 @@ mod tests {
 
     #[test]
     fn the_peak_of_two_pods_takes_the_larger_of_each() {
-        let one = Peak { cpu: CpuMilli(900), memory: None };
-        let two = Peak { cpu: CpuMilli(300), memory: Some(MemoryBytes(7)) };
-        assert_eq!(one.max(two), Peak { cpu: CpuMilli(900), memory: Some(MemoryBytes(7)) });
+        let one = Peak { cpu: Some(CpuMilli(900)), memory: None };
+        let two = Peak { cpu: Some(CpuMilli(300)), memory: Some(MemoryBytes(7)) };
+        assert_eq!(one.request().memory, None, "what was not seen is not asked for");
+        assert_eq!(one.max(two), Peak { cpu: Some(CpuMilli(900)), memory: Some(MemoryBytes(7)) });
     }
 }

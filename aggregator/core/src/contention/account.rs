@@ -3,7 +3,7 @@
 //! Invariant: the causes sum to the wait. Bounded: however long it runs and however many pods come
 //! and go, it holds so many blocks and so many names.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     contention::{
@@ -65,7 +65,9 @@ impl Account {
         self.unowned += split.unowned;
         for held in &split.others {
             if let Some((who, nsec)) = self.others.get_mut(&held.key) {
-                who.clone_from(&held.who);
+                if !Arc::ptr_eq(who, &held.who) {
+                    who.clone_from(&held.who);
+                }
                 *nsec += held.nsec;
             } else if self.others.len() < NAMES_AT_MOST {
                 self.others.insert(held.key, (held.who.clone(), held.nsec));

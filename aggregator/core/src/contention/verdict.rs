@@ -59,15 +59,15 @@ static THE_REST: LazyLock<WhoRef> = LazyLock::new(|| {
 
 /// What counts as one culprit: kind, namespace and name of the owner, else of the pod, else of the
 /// slice.
-type Group = (String, String, String);
+type Group<'a> = (&'a str, &'a str, &'a str);
 
-fn group(who: &Who) -> Group {
+fn group(who: &Who) -> Group<'_> {
     let (kind, name) = match &who.owner {
         Some(owner) => (owner.kind.as_str(), owner.name.as_str()),
         None if who.pod.is_empty() => (who.cgroup.as_str(), who.container.as_str()),
         None => ("Pod", who.pod.as_str()),
     };
-    (kind.to_owned(), who.namespace.clone(), name.to_owned())
+    (kind, &who.namespace, name)
 }
 
 /// The shares of an account, largest first; none without wait.
@@ -92,7 +92,7 @@ pub(crate) fn shares(account: &Account) -> Vec<Share> {
 
 /// The culprits worth listing, and what the rest held.
 fn culprits(account: &Account) -> (Vec<(Cause, f64)>, f64) {
-    let mut groups: BTreeMap<Group, Culprit> = BTreeMap::new();
+    let mut groups: BTreeMap<Group<'_>, Culprit> = BTreeMap::new();
     for (who, nsec) in account.others.values() {
         groups.entry(group(who)).or_insert_with(|| Culprit::new(who)).add(who, *nsec);
     }

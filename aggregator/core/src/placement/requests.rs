@@ -64,7 +64,7 @@ pub(super) fn requests(survey: &Survey, felt: &[&Episode], now: AxisNsec) -> Vec
             Fault::Missing => beside,
             Fault::Unknown => beside && !hurt.is_empty(),
         })?;
-        Some(advice(owner, workload, fault, &hurt, now))
+        Some(advice(owner, workload, fault, &hurt, now)).filter(|advice| !advice.actions.is_empty())
     };
     workloads.iter().filter_map(advise).collect()
 }
@@ -106,11 +106,9 @@ fn is_part_of(episode: &Episode, owner: &ObjectRef, workload: &Workload) -> bool
 fn fault(sized: Sized) -> Option<Fault> {
     let InForce::Known { cpu, memory } = sized.in_force else { return Some(Fault::Unknown) };
     let wanted = sized.peak.request();
-    let memory = match (memory, wanted.memory) {
-        (has, Some(wants)) => compare(has.map(|memory| memory.0), wants.0),
-        (_, None) => None,
-    };
-    compare(cpu.map(|cpu| cpu.0), wanted.cpu.0).max(memory)
+    let cpu = wanted.cpu.and_then(|wants| compare(cpu.map(|cpu| cpu.0), wants.0));
+    let memory = wanted.memory.and_then(|wants| compare(memory.map(|memory| memory.0), wants.0));
+    cpu.max(memory)
 }
 
 fn compare(has: Option<u64>, wants: u64) -> Option<Fault> {
@@ -142,12 +140,11 @@ fn advice(owner: &ObjectRef, workload: &Workload, fault: Fault, hurt: &[&Episode
     let actions: Vec<Action> = workload
         .containers
         .iter()
-        .map(|(name, sized)| set(owner, name, sized.peak.request(), pods))
+        .filter_map(|(name, sized)| set(owner, name, sized.peak.request(), pods))
         .collect();
     let largest = workload.containers.values().fold(Peak::default(), |peak, sized| peak.max(sized.peak));
-    let mut evidence = vec![Evidence { name: "cpu_peak_milli", value: largest.cpu.0 as f64 }];
-    evidence
-        .extend(largest.memory.map(|memory| Evidence { name: "memory_peak_bytes", value: memory.0 as f64 }));
+    let cpu = largest.cpu.map(|cpu| Evidence { name: "cpu_peak_milli", value: cpu.0 as f64 });
+    let memory = largest.memory.map(|memory| Evidence { name: "memory_peak_bytes", value: memory.0 as f64 });
     Advice {
         id: Advice::id_of(code, owner, &actions),
         code,
@@ -157,7 +154,7 @@ fn advice(owner: &ObjectRef, workload: &Workload, fault: Fault, hurt: &[&Episode
         actions,
         proof: Proof::Exact,
         assumptions: assumptions(owner, fault),
-        evidence,
+        evidence: cpu.into_iter().chain(memory).collect(),
         episodes: hurt.iter().map(|episode| episode.id).collect(),
         created: now,
     }
@@ -180,19 +177,24 @@ fn assumptions(owner: &ObjectRef, fault: Fault) -> Vec<String> {
     assumptions
 }
 
-/// Undone by going back one revision, which restores what was there even where we do not know it; a
-/// pod alone has none, so its requests are taken away.
-fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> Action {
-    let Request { cpu, memory } = request;
-    let requests = memory.map_or(format!("cpu={cpu}"), |memory| format!("cpu={cpu},memory={memory}"));
-    let limits = memory.map_or(String::new(), |memory| format!(" --limits=memory={memory}"));
+/// Nothing where neither peak is known. Undone by going back one revision, which restores what was
+/// there even where we do not know it; a pod alone has none, so its requests are taken away.
+fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> Option<Action> {
+    let memory = request.memory.map(|memory| format!("memory={memory}"));
+    let asks: Vec<String> =
+        request.cpu.map(|cpu| format!("cpu={cpu}")).into_iter().chain(memory.clone()).collect();
+    if asks.is_empty() {
+        return None;
+    }
+    let requests = asks.join(",");
+    let limits = memory.map_or(String::new(), |memory| format!(" --limits={memory}"));
     let set = format!("{} -c {}", on("set resources", owner), word(container));
     let inverse_command = if owner.kind == "Pod" {
         format!("{set} --requests=cpu=0,memory=0 --limits=memory=0")
     } else {
         on("rollout undo", owner)
     };
-    Action {
+    Some(Action {
         title: format!("let {container} of {owner} ask for {requests}"),
         object: owner.clone(),
         command: format!("{set} --requests={requests}{limits}"),
@@ -200,5 +202,5 @@ fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> A
         json_patch: String::new(),
         inverse_json_patch: String::new(),
         restarts,
-    }
+    })
 }

@@ -136,11 +136,9 @@ fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
 
 /// What is to be placed needs what it should ask for; the rest stays and takes what it took.
 fn need(role: Role, peak: Peak) -> Room {
-    match role {
-        Role::Model | Role::Scanner => {
-            let request = peak.request();
-            Room { cpu: request.cpu, memory: request.memory.unwrap_or_default() }
-        }
-        Role::LoadGenerator | Role::Other => Room { cpu: peak.cpu, memory: peak.memory.unwrap_or_default() },
-    }
+    let (cpu, memory) = match role {
+        Role::Model | Role::Scanner => (peak.request().cpu, peak.request().memory),
+        Role::LoadGenerator | Role::Other => (peak.cpu, peak.memory),
+    };
+    Room { cpu: cpu.unwrap_or_default(), memory: memory.unwrap_or_default() }
 }

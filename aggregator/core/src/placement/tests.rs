@@ -33,7 +33,7 @@ fn scanner(name: &str) -> WhoRef {
 }
 
 fn tenant(who: WhoRef, cpu_milli: u64) -> Tenant {
-    let peak = Peak { cpu: CpuMilli(cpu_milli), memory: Some(MemoryBytes(200 * MI)) };
+    let peak = Peak { cpu: Some(CpuMilli(cpu_milli)), memory: Some(MemoryBytes(200 * MI)) };
     Tenant { who, peak, requests: InForce::Unknown }
 }
 
@@ -193,7 +193,7 @@ fn with_one_node_the_advice_says_that_another_is_needed() {
 #[test]
 fn models_that_fit_nowhere_get_no_steps() {
     let mut landscape = two_nodes();
-    landscape.nodes[0].containers[0].peak.cpu = CpuMilli(5000);
+    landscape.nodes[0].containers[0].peak.cpu = Some(CpuMilli(5000));
     let advised = run(&landscape);
     let advice = only(&advised, "BA101");
     assert!(advice.actions.is_empty() && advice.proof == Proof::Unproven);
@@ -262,7 +262,10 @@ fn off_kubernetes_the_pod_stands_for_its_owner() {
     );
     assert!(advice.assumptions.iter().any(|text| text.starts_with("nothing would start pod/scanner again")));
     let sized = advised.advice.iter().filter(|advice| advice.code == "BA203");
-    assert_eq!(sized.map(|advice| advice.target.to_string()).collect::<Vec<_>>(), ["pod/refmodel", "pod/scanner"]);
+    assert_eq!(
+        sized.map(|advice| advice.target.to_string()).collect::<Vec<_>>(),
+        ["pod/refmodel", "pod/scanner"]
+    );
 }
 
 #[test]
