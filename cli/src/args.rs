@@ -35,6 +35,7 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// What stdout carries.
     #[arg(short, long, global = true, value_enum, value_name = "table|json", hide_possible_values = true, default_value_t = Format::Table)]
@@ -109,5 +110,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_under_either_name() {
+        for (invocation, prefix) in
+            [(Invocation::Berth, "\n  berth"), (Invocation::KubectlPlugin, "\n  kubectl berth")]
+        {
+            let named = named(Cli::command(), invocation);
+            for command in named.get_subcommands() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(
+                    help.contains(&format!("{prefix} {}", command.get_name())),
+                    "{}: {help}",
+                    command.get_name()
+                );
+            }
+        }
     }
 }

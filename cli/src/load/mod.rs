@@ -93,7 +93,7 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
         () = requests.next() => return Ok(Exit::Stopped),
     };
     let bar = output.bar(millis(args.duration), BAR);
-    let outcome = drive(ready, &mut requests, &bar).await;
+    let outcome = drive(ready, &mut requests, &bar, output).await;
     bar.finish_and_clear();
     let report = Report::new(draft, outcome?);
     match output.format() {
@@ -138,7 +138,12 @@ fn payload(args: &Args) -> Result<Payload, Failure> {
 }
 
 /// Follows the run; the first Ctrl-C ends the sending, and what was sent is still counted.
-async fn drive(ready: Ready, requests: &mut stop::Requests, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+async fn drive(
+    ready: Ready,
+    requests: &mut stop::Requests,
+    bar: &ProgressBar,
+    output: &Output,
+) -> anyhow::Result<Outcome> {
     let stop = CancellationToken::new();
     let (events, mut intervals) = mpsc::channel(EVENTS);
     let mut run = std::pin::pin!(ready.run(StartAt::Now, events, stop.clone()));
@@ -146,7 +151,10 @@ async fn drive(ready: Ready, requests: &mut stop::Requests, bar: &ProgressBar) -
         tokio::select! {
             outcome = &mut run => return outcome.map_err(|error| refused(error).into()),
             Some(interval) = intervals.recv() => show(&interval, bar),
-            () = requests.next(), if !stop.is_cancelled() => stop.cancel(),
+            () = requests.next(), if !stop.is_cancelled() => {
+                stop.cancel();
+                bar.suspend(|| output.note("waiting for the answers in flight; Ctrl-C again ends it without figures"));
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Commands that ask once: what they print, and how they exit.
 
 use crate::aggregator::{Aggregator, Script};
-use crate::program::{Ended, berth, run};
+use crate::program::{Ended, Running, berth, run};
 use crate::sample;
+use crate::terminal::Terminal;
 use berth::wire;
 
 fn script() -> Script {
@@ -79,6 +80,20 @@ fn a_report_of_models_that_nobody_hurts_exits_0_and_says_what_the_aggregator_not
     let ended = ask(quiet, &["report", "--open"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), "node-2 was last heard 40 s ago\n"));
     assert!(ended.stdout.contains("1.02x [1.00, 1.04]"));
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_no_color_is_set_and_not_empty() {
+    for (no_color, coloured) in [("", true), ("1", false)] {
+        let aggregator = Aggregator::start(script());
+        let (mut terminal, stdout) = Terminal::open();
+        let mut command = berth(&["report", "--server", aggregator.url()]);
+        command.env("NO_COLOR", no_color).stdout(stdout);
+        let report = Running::start_on_terminal(command);
+        terminal.until("8f3a09c1");
+        assert_eq!(terminal.seen.contains("\u{1b}[33m"), coloured, "NO_COLOR={no_color}: {}", terminal.seen);
+        assert_eq!(report.end().code, Some(1));
+    }
 }
 
 #[test]

@@ -1,15 +1,11 @@
 //! Commands that go on: `report -w` and `top`.
 
-use std::fs::File;
-use std::io::Read;
-use std::process::Stdio;
-
 use crate::aggregator::{Aggregator, Script, port};
 use crate::program::{Running, berth};
 use crate::sample;
+use crate::terminal::Terminal;
 use berth::wire;
 use berth::wire::episode_event::Event;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 fn reset(incarnation: &str, revision: u64) -> Event {
     Event::Reset(wire::WatchReset { incarnation: incarnation.to_owned(), revision })
@@ -95,38 +91,15 @@ fn top_writes_plain_lines_where_stdout_is_no_terminal() {
 #[test]
 fn ctrl_c_gives_the_terminal_back_as_it_was() {
     let aggregator = Aggregator::start(sampled());
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let stdout = File::options().read(true).write(true).open(name).unwrap();
+    let (mut terminal, stdout) = Terminal::open();
     let mut command = berth(&["top", "--server", aggregator.url()]);
-    command.stdout(Stdio::from(stdout));
-    let top = Running::start_on_terminal(&mut command);
-    // Only the program still holds the terminal's other side, so its end is seen.
-    drop(command);
-    let mut screen = Screen { terminal: File::from(terminal), seen: String::new() };
-    screen.until("scans/scanner-a");
-    assert!(screen.seen.contains("\u{1b}[?1049h\u{1b}[?25l"), "{:?}", screen.seen);
+    command.stdout(stdout);
+    let top = Running::start_on_terminal(command);
+    terminal.until("scans/scanner-a");
+    assert!(terminal.seen.contains("\u{1b}[?1049h\u{1b}[?25l"), "{:?}", terminal.seen);
     top.interrupt();
-    screen.until("\u{1b}[?25h\u{1b}[?1049l");
+    terminal.until("\u{1b}[?25h\u{1b}[?1049l");
     assert_eq!(top.end().code, Some(6));
-}
-
-struct Screen {
-    terminal: File,
-    seen: String,
-}
-
-impl Screen {
-    /// Reads until the text was shown; fails when the terminal is closed before.
-    fn until(&mut self, text: &str) {
-        let mut buffer = [0; 4_096];
-        while !self.seen.contains(text) {
-            let count = self.terminal.read(&mut buffer).expect("the program ended before it showed the text");
-            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
-    }
 }
 
 #[test]

@@ -79,6 +79,19 @@ fn ctrl_c_ends_a_run_with_what_it_measured_so_far() {
 }
 
 #[test]
+fn a_second_ctrl_c_ends_a_run_that_waits_for_answers() {
+    let (target, rows) = (Target::silent(), Rows::new());
+    let url = target.url();
+    let mut load = Running::start(berth(&rows.load(&url, &["--rate", "50", "--timeout", "5m"])));
+    target.until_requested();
+    load.interrupt();
+    assert!(load.stderr_line().contains("waiting for the answers in flight"));
+    load.interrupt();
+    let ended = load.end();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""));
+}
+
+#[test]
 fn a_command_line_that_makes_no_run_exits_2_with_the_mend() {
     let rows = Rows::new();
     let url = "http://127.0.0.1:9/predict";

@@ -10,3 +10,4 @@ mod program;
 mod reach;
 mod sample;
 mod target;
+mod terminal;

@@ -1,7 +1,7 @@
 //! The real binaries, as a shell would run them.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -52,13 +52,15 @@ pub(crate) fn run(mut command: Command) -> Ended {
 /// A command that goes on until it is told to stop.
 pub(crate) struct Running {
     child: Child,
+    stderr: BufReader<ChildStderr>,
     lines: Option<Receiver<String>>,
 }
 
 impl Running {
     /// With its stdout at hand, line by line.
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut running = Self::start_on_terminal(command.stdout(Stdio::piped()));
+        command.stdout(Stdio::piped());
+        let mut running = Self::start_on_terminal(command);
         let stdout = BufReader::new(running.child.stdout.take().unwrap());
         let (send, lines) = sync_channel(1_000);
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -66,14 +68,23 @@ impl Running {
         running
     }
 
-    /// With its stdout where the command has it.
-    pub(crate) fn start_on_terminal(command: &mut Command) -> Self {
-        Self { child: command.stderr(Stdio::piped()).spawn().unwrap(), lines: None }
+    /// With its stdout where the command has it. The command is dropped, so that only the program
+    /// still holds the terminal, and its end is seen there.
+    pub(crate) fn start_on_terminal(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        Self { stderr: BufReader::new(child.stderr.take().unwrap()), child, lines: None }
     }
 
     /// The next line of stdout.
     pub(crate) fn line(&self) -> String {
         self.lines.as_ref().unwrap().recv_timeout(DEADLINE).unwrap()
+    }
+
+    /// The next line of stderr, however long it takes.
+    pub(crate) fn stderr_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stderr.read_line(&mut line).unwrap();
+        line
     }
 
     /// The other end of its stdout is closed, once one more line has come.
@@ -89,7 +100,7 @@ impl Running {
     /// The exit code, the rest of stdout, and stderr.
     pub(crate) fn end(mut self) -> Ended {
         let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        self.stderr.read_to_string(&mut stderr).unwrap();
         let code = self.child.wait().unwrap().code();
         let lines = self.lines.iter().flatten();
         let stdout = lines.fold(String::new(), |text, line| text + &line + "\n");

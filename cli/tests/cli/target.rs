@@ -17,10 +17,13 @@ pub(crate) struct Target {
 impl Target {
     /// Answers with this status line, such as `200 OK`, and one prediction.
     pub(crate) fn answering(status: &str) -> Self {
+        let body = r#"{"payload":{"predictions":[1]}}"#;
+        Self::with_answer(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    fn with_answer(answer: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let body = r#"{"payload":{"predictions":[1]}}"#;
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let answer: Arc<str> = answer.into();
         let (tell, requested) = sync_channel(1);
         thread::spawn(move || {
@@ -31,6 +34,11 @@ impl Target {
             }
         });
         Self { address, requested }
+    }
+
+    /// Takes requests, and answers none.
+    pub(crate) fn silent() -> Self {
+        Self::with_answer(String::new())
     }
 
     pub(crate) fn url(&self) -> String {
