@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use crate::Invocation;
 use crate::exit::{Exit, Failure};
+use crate::view::plain;
 
 /// Where an aggregator on this machine listens.
 const DEFAULT_URL: &str = "http://127.0.0.1:7700";
@@ -27,9 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Until an answer begins. An aggregator answers from memory; one that takes longer is in trouble.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The largest answer: every subject of 5,000 nodes, 60 each, at 200 bytes.
-const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where the aggregator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,22 +111,22 @@ pub struct Server {
 impl Server {
     /// Who suffers, how much, from whom.
     pub fn episodes(&self) -> EpisodesClient<Channel> {
-        EpisodesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+        EpisodesClient::new(self.channel.clone())
     }
 
     /// What to change.
     pub fn advisor(&self) -> AdvisorClient<Channel> {
-        AdvisorClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+        AdvisorClient::new(self.channel.clone())
     }
 
     /// What the agents saw.
     pub fn samples(&self) -> SamplesClient<Channel> {
-        SamplesClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+        SamplesClient::new(self.channel.clone())
     }
 
     /// Load runs by workers.
     pub fn load(&self) -> LoadClient<Channel> {
-        LoadClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES)
+        LoadClient::new(self.channel.clone())
     }
 
     /// A refused call as a line for a person.
@@ -167,6 +165,11 @@ pub fn is_lasting(code: Code) -> bool {
             | Code::PermissionDenied
             | Code::Unimplemented
     )
+}
+
+/// What a command that goes on says of a call that may be tried again.
+pub fn lost(status: &Status) -> String {
+    format!("lost the aggregator, trying again ({})", plain(status.message()))
 }
 
 fn usage(message: impl Into<String>) -> Failure {

@@ -16,8 +16,9 @@ mod watch;
 /// Episodes shown that are over: what a screen holds beside the models.
 const RECENT_EPISODES: u32 = 20;
 
-/// Pages of open episodes that are read: 10,000 are more than a person can act on.
-const OPEN_PAGES: usize = 20;
+/// Pages of open episodes that are read. A page is one message and holds about a hundred; what comes
+/// after thousands of them is no help to anybody.
+const OPEN_PAGES: usize = 50;
 
 /// Flags of `berth report`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,7 @@ async fn ask(server: &Server, namespace: &str, open_only: bool) -> Result<Report
 
     let (mut episodes, whole) = open_episodes(server, namespace).await?;
     if !whole {
-        notes.push(format!("more than {} episodes are open: use -n", episodes.len()));
+        notes.push(format!("more than {} episodes are open: choose a namespace with -n", episodes.len()));
     }
     if !open_only {
         let page = list(server, filter(namespace, false), RECENT_EPISODES, String::new()).await?;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tonic::{Status, Streaming};
 
 use super::{filter, render};
-use crate::connect::{Server, is_lasting};
+use crate::connect::{self, Server, is_lasting};
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::patience::Patience;
@@ -56,7 +56,7 @@ pub(super) async fn run(server: &Server, namespace: String, output: &Output) -> 
             return Err(server.failure(&lost).into());
         }
         if !patience.is_tried() {
-            output.note(&format!("lost the aggregator, trying again ({})", plain(lost.message())));
+            output.note(&connect::lost(&lost));
         }
         let wait = patience.after_failure(Instant::now()).ok_or_else(|| server.failure(&lost))?;
         sleep(wait).await;

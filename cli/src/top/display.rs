@@ -2,9 +2,12 @@
 
 use std::io;
 
+use tonic::Status;
+
 use super::render;
 use super::rows::Table;
 use super::screen::Screen;
+use crate::connect::lost;
 use crate::output::{Format, Output};
 use crate::text;
 
@@ -48,13 +51,13 @@ impl<'a> Display<'a> {
         }
     }
 
-    /// The table shown last is getting old.
-    pub(super) fn lost(&self) -> io::Result<()> {
-        const NEWS: &str = "lost the aggregator, trying again";
+    /// Why the table shown last is getting old.
+    pub(super) fn lost(&self, status: &Status) -> io::Result<()> {
+        let news = lost(status);
         match self {
-            Self::Screen(screen) => screen.headline(NEWS),
+            Self::Screen(screen) => screen.headline(&news),
             Self::Lines { output, .. } | Self::Json { output } => {
-                output.note(NEWS);
+                output.note(&news);
                 Ok(())
             }
         }

@@ -20,6 +20,7 @@ mod screen;
 mod source;
 
 use display::Display;
+use rows::Table;
 use source::Source;
 
 /// How often a table is shown: samples come once a second.
@@ -57,16 +58,16 @@ pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Resu
     }
 }
 
+/// As measured as it gets within [`ONCE_PATIENCE`].
+async fn measured(source: &mut Source) -> Result<Table, Status> {
+    if let Ok(measured) = timeout(ONCE_PATIENCE, source.until_measured()).await {
+        measured?;
+    }
+    source.table().await
+}
+
 async fn once(mut source: Source, output: &Output) -> anyhow::Result<Exit> {
-    let table = async {
-        // Past the deadline what there is will do.
-        if let Ok(measured) = timeout(ONCE_PATIENCE, source.until_measured()).await {
-            measured?;
-        }
-        source.table().await
-    };
-    let table = table.await;
-    let table = table.map_err(|status| source.failure(&status))?;
+    let table = measured(&mut source).await.map_err(|status| source.failure(&status))?;
     if table.time.is_none() {
         output.note("no samples came: is berth-agent running?");
     }
@@ -84,7 +85,7 @@ async fn follow(mut source: Source, mut display: Display<'_>) -> anyhow::Result<
             Ended::Lost(status) if is_lasting(status.code()) => return Err(source.failure(&status).into()),
             Ended::Lost(status) => status,
         };
-        display.lost()?;
+        display.lost(&lost)?;
         let wait = patience.after_failure(Instant::now()).ok_or_else(|| source.failure(&lost))?;
         sleep(wait).await;
         source.forget();
