@@ -97,6 +97,8 @@ pub struct Delivery {
     /// The first record of a stream is not after this.
     latest_start: Option<Seq>,
     declined: u64,
+    /// The record that was placed last begins before what is new in it: it is a gap.
+    is_partly_known: bool,
     lost: Option<Lost>,
     ledger: Option<Ledger>,
     /// The newest row of the incarnation before, until the first of this one comes.
@@ -145,6 +147,7 @@ impl Delivery {
         if self.next.is_some_and(|next| last < next) {
             return Ok(Place::Repeat);
         }
+        self.is_partly_known = self.next.is_some_and(|next| first < next);
         self.next = Some(last.next());
         Ok(Place::New)
     }
@@ -155,7 +158,8 @@ impl Delivery {
         let missing = self.next.map(|next| first.get().saturating_sub(next.get()));
         let reason = if self.declined > 0 { GapReason::Declined } else { GapReason::ReplayFull };
         let records = missing.unwrap_or(self.declined);
-        if records > 0 {
+        // Before its first row a node's history has not begun, so nothing can leave it.
+        if records > 0 && (self.ledger.is_some() || self.declined > 0) {
             self.lost = Some(Lost { reason, records });
         }
         if self.next.is_none() && first == Seq::FIRST {
@@ -228,6 +232,11 @@ impl Delivery {
     /// is no gap in it.
     pub fn gap(&mut self, gap: &Gap) {
         if self.ledger.is_none() {
+            return;
+        }
+        if self.is_partly_known {
+            // Part of it was counted when it was shorter: the next batch tells the rest.
+            self.lost = Some(Lost { reason: gap.reason, records: 1 });
             return;
         }
         self.account.count(gap.reason, gap.ticks, gap.values);

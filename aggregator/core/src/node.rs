@@ -173,11 +173,13 @@ impl Node {
     /// A series that records will carry. Errors close the stream.
     pub fn series(&mut self, series: Series) -> Result<(), ProtocolError> {
         self.usable()?;
-        let added = self.stream.schema.add(series.clone());
+        let id = series.id;
+        let added = self.stream.schema.add(series);
         self.judge(added)?;
         // One that we know has ended is named for the sake of records that we may not need.
-        if !self.retired.iter().any(|retired| retired.series == series.id) {
-            self.subjects.add(&series, &self.roster);
+        let ended = self.retired.iter().any(|retired| retired.series == id);
+        if let Some(series) = self.stream.schema.get(id).filter(|_| !ended) {
+            self.subjects.add(series, &self.roster);
         }
         Ok(())
     }

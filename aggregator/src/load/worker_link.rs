@@ -4,9 +4,8 @@
 //! stream, the coordinator is told once.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,7 +13,6 @@ use berth::{
     ProtocolError, limits,
     wire::{self, load_workers_server::LoadWorkers},
 };
-use berth_core::time::AxisNsec;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -30,6 +28,7 @@ use super::{
 use crate::{
     clock::Clock,
     downlink::{Downlink, downlink},
+    pings::PingLog,
     tasks::stopping,
 };
 
@@ -43,33 +42,6 @@ impl WorkerService {
     /// Over this load.
     pub(crate) fn new(load: Arc<Load>) -> Self {
         Self { load }
-    }
-}
-
-/// When pings left, until they are answered.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct PingLog {
-    sent: Arc<Mutex<VecDeque<(u64, AxisNsec)>>>,
-}
-
-/// Pings on their way at once; an answer that takes longer than so many says nothing of the clock.
-const PINGS_OUT: usize = 16;
-
-impl PingLog {
-    /// It leaves now.
-    pub(crate) fn left(&self, id: u64, at: AxisNsec) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() == PINGS_OUT {
-            sent.pop_front();
-        }
-        sent.push_back((id, at));
-    }
-
-    /// It was answered. `None`: it never left, or long ago, or was answered before.
-    pub(crate) fn answered(&self, id: u64) -> Option<AxisNsec> {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = sent.iter().position(|(left, _)| *left == id)?;
-        sent.remove(at).map(|(_, at)| at)
     }
 }
 

@@ -253,7 +253,7 @@ impl Workers {
         for (id, worker) in &mut self.connected {
             match worker.duty {
                 Duty::Run(_) if now.since(worker.heard) > SILENCE => {
-                    silent.push((id.clone(), "it is silent"))
+                    silent.push((id.clone(), "it is silent"));
                 }
                 Duty::Leaving(_, until) if now > until => {
                     silent.push((id.clone(), "it did not end its run"));

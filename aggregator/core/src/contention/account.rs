@@ -19,7 +19,7 @@ use crate::{
 const NAMES_AT_MOST: usize = 256;
 
 /// The sums, in nanoseconds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Account {
     /// Everything up to here is in it.
     upto: AxisNsec,

@@ -85,13 +85,15 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         ..Split::default()
     };
     if wait > throttled {
-        share_out(&mut split, holders(step, victim, threads), wait - throttled, step.dt_nsec as f64);
+        share_out(&mut split, holders(step, victim, threads), wait - throttled);
     }
     Some(split)
 }
 
 /// CPU time held while the victim could run.
 struct Holders {
+    /// For how long it could.
+    open: f64,
     own: f64,
     irq: f64,
     steal: f64,
@@ -120,6 +122,7 @@ fn holders(step: &Step, victim: ContainerKey, threads: ThreadUse) -> Holders {
     let room = if step.node.is_some() { (node.cpus * open - run).max(0.0) } else { f64::INFINITY };
     let scale = if foreign > 0.0 { (open / dt).min(room / foreign) } else { 0.0 };
     Holders {
+        open,
         own: own_nsec(threads, open),
         irq: node.irq_nsec * scale,
         steal: node.steal_nsec * scale,
@@ -143,10 +146,10 @@ fn own_nsec(threads: ThreadUse, open: f64) -> f64 {
     (threads.sibling_nsec_cpus as f64 / contended * open).min(threads.run_nsec as f64)
 }
 
-fn share_out(split: &mut Split, holders: Holders, contended: f64, dt: f64) {
-    let Holders { own, irq, steal, unowned, others } = holders;
+fn share_out(split: &mut Split, holders: Holders, contended: f64) {
+    let Holders { open, own, irq, steal, unowned, others } = holders;
     let held = own + irq + steal + unowned + others.iter().map(|held| held.nsec).sum::<f64>();
-    if held < HELD_AT_LEAST_CPUS * dt {
+    if held < HELD_AT_LEAST_CPUS * open {
         split.unowned = contended;
         return;
     }

@@ -82,8 +82,7 @@ impl Detector {
     /// cleared, as [`Detector::step`] will tell.
     pub fn reset(&mut self, now: AxisNsec) {
         for seen in self.victims.values_mut() {
-            seen.last = seen.last.min(now);
-            note(&mut self.changed, seen.victim.vanish(&self.node));
+            note(&mut self.changed, seen.victim.vanish(&self.node, now));
         }
         self.victims.clear();
         self.steps.clear();
@@ -97,7 +96,7 @@ impl Detector {
             seen.victim.history.redo(&self.steps, seen.victim.key);
             if !seen.gone && now.since(seen.last) > GONE_AFTER {
                 seen.gone = true;
-                note(&mut self.changed, seen.victim.vanish(&self.node));
+                note(&mut self.changed, seen.victim.vanish(&self.node, now));
             }
         }
         self.victims.retain(|_, seen| now.since(seen.last) <= FORGOTTEN_AFTER);

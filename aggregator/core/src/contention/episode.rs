@@ -164,7 +164,8 @@ pub struct Episode {
     pub verdict_at: AxisNsec,
     /// When it had ended; `None` while open.
     pub cleared: Option<AxisNsec>,
-    /// Wall seconds per CPU second of the model's work.
+    /// Wall seconds per CPU second of the model's work. This and what follows cover the last 10 s in
+    /// which it was felt, and all of the episode once it is cleared.
     pub slowdown: Estimate,
     /// In milliseconds.
     pub added_wait_msec_per_cpu_sec: f64,

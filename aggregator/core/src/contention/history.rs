@@ -2,7 +2,7 @@
 //!
 //! Invariant: a step's split, carry and CUSUM are what its columns say with all news that has come in
 //! time; late news redoes the steps from there on, so the order in which it comes does not matter.
-//! What is older than [`LATE_AT_MOST`] is final.
+//! What is older than `LATE_AT_MOST` is final.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -20,8 +20,12 @@ use crate::{
 /// The agent corrects the ticks of the last 2 s.
 pub(crate) const LATE_AT_MOST: Duration = Duration::from_secs(2);
 
-/// How a model fares now is told over this long, and an onset is seldom longer ago.
-pub(crate) const KEPT: Duration = Duration::from_secs(10);
+/// How a model fares now is told over this long: enough waits for a sure split, and a neighbour that
+/// takes another's place is seen for what it is in half the time.
+pub(crate) const TOLD_OVER: Duration = Duration::from_secs(10);
+
+/// What is told, and the calm of up to 3 s after it, which is not.
+const KEPT: Duration = Duration::from_secs(13);
 
 /// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
 pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);

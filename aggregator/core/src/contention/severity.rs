@@ -27,6 +27,11 @@ const CALM_WINDOW: Duration = Duration::from_secs(1);
 /// ... and from then on for this long: three seconds with the window.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
 
+// Wall seconds for a CPU second: noticed, worth acting on, and half again as long.
+const TRANSIENT: f64 = 1.05;
+const CONTENDED: f64 = 1.10;
+const SEVERE: f64 = 1.5;
+
 struct Level {
     severity: Severity,
     slowdown: f64,
@@ -35,9 +40,9 @@ struct Level {
 
 /// Worst first.
 const LEVELS: [Level; 3] = [
-    Level { severity: Severity::Severe, slowdown: 1.5, hold: Duration::from_secs(1) },
-    Level { severity: Severity::Contended, slowdown: 1.10, hold: Duration::from_secs(2) },
-    Level { severity: Severity::Transient, slowdown: 1.05, hold: Duration::from_millis(300) },
+    Level { severity: Severity::Severe, slowdown: SEVERE, hold: Duration::from_secs(1) },
+    Level { severity: Severity::Contended, slowdown: CONTENDED, hold: Duration::from_secs(2) },
+    Level { severity: Severity::Transient, slowdown: TRANSIENT, hold: Duration::from_millis(300) },
 ];
 
 /// The worst level that has held since an onset `age` ago.
@@ -60,8 +65,8 @@ pub(crate) fn is_calm(history: &History, severity: Severity) -> bool {
 /// A severe episode that eases is still contended, so it leaves at the exit of that level.
 pub(crate) fn is_felt(span: Span, severity: Severity) -> bool {
     let entry = match severity {
-        Severity::Transient => 1.05,
-        Severity::Contended | Severity::Severe => 1.10,
+        Severity::Transient => TRANSIENT,
+        Severity::Contended | Severity::Severe => CONTENDED,
     };
     span.stall() >= STALL_AT_LEAST * EXIT_PART && span.slowdown() - 1.0 >= (entry - 1.0) * EXIT_PART
 }

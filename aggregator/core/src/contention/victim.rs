@@ -2,7 +2,8 @@
 //!
 //! Invariant: an episode opens only where an alarm (something changed) and an effect (it is felt)
 //! come together, its severity grows only, and its numbers cover what was felt: the quiet before the
-//! clear is left out.
+//! clear is left out. While it is open they cover the last seconds, so that they follow who hurts now;
+//! once it is cleared, all of it.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::{
     contention::{
         account::Account,
         episode::{Episode, EpisodeId, Evidence, ModelState, Resource, Severity, Verdict},
-        history::{History, LATE_AT_MOST},
+        history::{History, LATE_AT_MOST, TOLD_OVER},
         severity::{self, CALM_HOLD},
         verdict,
     },
@@ -52,6 +53,7 @@ struct Tracked {
     /// When it last began: the onset, unless it was opened again.
     began: AxisNsec,
     calm: Option<Calm>,
+    /// Of all that was felt and is final.
     account: Account,
     told_at: AxisNsec,
 }
@@ -81,24 +83,28 @@ impl Victim {
             self.alarm = cusum.alarm().map(|onset| Alarm { onset, at: now });
         }
         let tell = match &mut self.tracked {
-            Some(tracked) if tracked.cleared.is_none() => tracked.follow(&self.history),
+            Some(tracked) if tracked.cleared.is_none() => {
+                let tell = tracked.follow(&self.history);
+                if tracked.cleared.is_some() {
+                    self.alarm = None;
+                    self.history.forget_alarm();
+                }
+                tell
+            }
             _ => self.open(node),
         };
-        if self.tracked.as_ref().is_some_and(|tracked| tracked.cleared.is_some()) && tell {
-            self.alarm = None;
-            self.history.forget_alarm();
-        }
         if tell { self.tell(node, now) } else { None }
     }
 
-    /// It is seen no more, so nothing can be said to go on; should it come back, it starts afresh.
-    pub(crate) fn vanish(&mut self, node: &str) -> Option<Episode> {
+    /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
+    /// afresh.
+    pub(crate) fn vanish(&mut self, node: &str, now: AxisNsec) -> Option<Episode> {
         let history = std::mem::take(&mut self.history);
         self.alarm = None;
         let tracked = self.tracked.as_mut().filter(|tracked| tracked.cleared.is_none())?;
         let ended = tracked.calm.map_or(history.now(), |calm| calm.ended);
-        tracked.clear(&history, ended);
-        self.tell(node, history.now())
+        tracked.clear(&history, ended.min(now));
+        self.tell(node, now)
     }
 
     fn open(&mut self, node: &str) -> bool {
@@ -136,11 +142,14 @@ impl Victim {
     fn tell(&mut self, node: &str, now: AxisNsec) -> Option<Episode> {
         let tracked = self.tracked.as_mut()?;
         tracked.told_at = now;
-        let mut account = tracked.account.clone();
-        if tracked.cleared.is_none() {
-            account.feed(self.history.ticks(), tracked.calm.map_or(now, |calm| calm.ended));
-        }
-        let shares = verdict::shares(&account);
+        let recent;
+        let account = if tracked.cleared.is_some() {
+            &tracked.account
+        } else {
+            recent = tracked.recent(&self.history);
+            &recent
+        };
+        let shares = verdict::shares(account);
         let (verdict, margin) = verdict::judge(&shares);
         tracked.verdict = verdict;
         Some(Episode {
@@ -157,17 +166,18 @@ impl Victim {
             slowdown: account.blocks().estimate(tracked.id.0),
             added_wait_msec_per_cpu_sec: account.total().wait_per_run() * 1e3,
             shares,
-            confidence: verdict::confidence(&account, verdict, margin),
-            tier: verdict::tier(&account),
+            confidence: verdict::confidence(account, verdict, margin),
+            tier: verdict::tier(account),
             coverage: account.coverage(),
-            evidence: evidence(&account),
+            evidence: evidence(account),
         })
     }
 
     /// How it fares now.
     pub(crate) fn state(&self) -> ModelState {
-        let mut account = Account::default();
-        account.feed(self.history.ticks(), self.history.now());
+        let now = self.history.now();
+        let mut account = Account::since(now - TOLD_OVER);
+        account.feed(self.history.ticks(), now);
         let open = self.tracked.as_ref().filter(|tracked| tracked.cleared.is_none());
         let shares = verdict::shares(&account);
         let seen = account.saw_threads() && account.total().is_evidence();
@@ -205,6 +215,14 @@ impl Tracked {
             return true;
         }
         worse || now.since(self.told_at) >= TOLD_EVERY
+    }
+
+    /// The last seconds in which it was felt.
+    fn recent(&self, history: &History) -> Account {
+        let until = self.calm.map_or(history.now(), |calm| calm.ended);
+        let mut account = Account::since(self.began.max(until - TOLD_OVER));
+        account.feed(history.ticks(), until);
+        account
     }
 
     fn last_felt(&self, history: &History) -> AxisNsec {

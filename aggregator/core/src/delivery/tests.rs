@@ -200,3 +200,18 @@ fn an_agent_that_miscounts_is_found_out() {
     delivery.stored(&Batch { produced_before: 17, ..batch(2) }, 10, at(4), at(5));
     assert_eq!(delivery.account().values_unexplained, 7);
 }
+
+#[test]
+fn a_gap_that_has_grown_since_it_was_told_is_counted_once() {
+    let mut delivery = Delivery::default();
+    delivery.attach(&hello(1, 1, 1), u64::MAX);
+    take(&mut delivery, 1);
+    for gap in [gap(2, 4, GapReason::ReplayFull, 6, 30), gap(2, 6, GapReason::ReplayFull, 10, 50)] {
+        delivery.attach(&hello(1, 2, 9), u64::MAX);
+        assert_eq!(delivery.place(gap.seq, gap.last_seq).unwrap(), Place::New);
+        delivery.gap(&gap);
+    }
+    assert!(take(&mut delivery, 7));
+    let count = delivery.account().gap(GapReason::ReplayFull);
+    assert_eq!((count.ticks, count.values, delivery.account().values_unexplained), (10, 50, 0));
+}

@@ -54,7 +54,6 @@ impl Frames {
     ) -> Vec<Frame> {
         let containers = containers(columns, subjects);
         let node = columns.iter().find(|columns| columns.group == Group::NodeCpu);
-        let mut usage_usec = HashMap::with_capacity(containers.len());
         let mut frames = Vec::with_capacity(times.len());
         for (index, (at, node_nsec)) in times.iter().zip(&batch.times_nsec).enumerate() {
             let before = self.newest_nsec.replace(*node_nsec);
@@ -83,12 +82,8 @@ impl Frames {
             }
         }
         // What is not in this batch has ended.
-        let live = containers.iter().filter_map(|container| {
-            let id = container.key.0;
-            self.usage_usec.get(&id).map(|usage| (id, *usage))
-        });
-        usage_usec.extend(live);
-        self.usage_usec = usage_usec;
+        let lives = |id: &SeriesId| containers.binary_search_by_key(id, |container| container.key.0).is_ok();
+        self.usage_usec.retain(|id, _| lives(id));
         frames
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a record that repeats changes what the stream's later differences build on, and
 //! nothing else.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use berth::{Batch, Correction, Gap, Group, ProtocolError, Record, Retire, batch::Columns, limits};
 
@@ -154,16 +154,13 @@ impl Node {
         let group = series.group;
         let add = correction.unpack(group)?;
         let Some(newest) = self.newest.filter(|_| place == Place::New) else { return Ok(()) };
-        let ticks = u64::try_from(correction.ticks).unwrap_or(u64::MAX);
-        if correction.first_tick.saturating_add(ticks - 1) > newest.tick {
-            return Err(invalid("correction.first_tick", correction.first_tick, "ticks already sent"));
-        }
         if let Some(key) = self.subjects.key(correction.series) {
             self.history.correct(key, correction.first_tick, &add);
         }
         let container = self.subjects.container(correction.series);
         let Some((key, _)) = container.filter(|_| group == Group::ContainerThreads) else { return Ok(()) };
-        for (tick, index) in (correction.first_tick..).zip(0..correction.ticks) {
+        // News of ticks that were lost or declined has nowhere to go.
+        for (tick, index) in (correction.first_tick..=newest.tick).zip(0..correction.ticks) {
             let amount = |metric: usize| add.get(metric).map_or(0, |amounts| amounts[index]);
             let add = ThreadUse {
                 run_nsec: amount(0),
@@ -208,6 +205,6 @@ impl Node {
     }
 }
 
-fn invalid(field: &'static str, value: impl ToString, rule: &'static str) -> ProtocolError {
+fn invalid(field: &'static str, value: impl Display, rule: &'static str) -> ProtocolError {
     ProtocolError::Invalid { field, value: value.to_string(), rule }
 }

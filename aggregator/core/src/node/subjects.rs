@@ -154,7 +154,9 @@ impl Subjects {
     /// Every series ends that `lives` does not know.
     pub(super) fn end_unless(&mut self, lives: impl Fn(SeriesId) -> bool, at: AxisNsec) {
         let ended: Vec<SeriesId> = self.series.keys().copied().filter(|id| !lives(*id)).collect();
-        ended.into_iter().for_each(|id| self.end(id, at));
+        for id in ended {
+            self.end(id, at);
+        }
     }
 
     /// The node has booted: its cgroups are others, whatever their paths and inodes.

@@ -1,8 +1,8 @@
 //! Which nodes the models get, so that they and what is moved away from them both fit.
 //!
-//! Fewest nodes first, then fewest models that change nodes, then fewest others. Up to
-//! [`EXACT_NODES_AT_MOST`] nodes every set is tried in that order; within a set pods are packed
-//! largest first, which may miss a fit that exists but never claims one that does not.
+//! Fewest nodes first, then fewest models that change nodes, then fewest others. Of few nodes every set
+//! is tried in that order, of many only the likeliest. Within a set pods are packed largest first, which
+//! may miss a fit that exists but never claims one that does not.
 
 use std::cmp::Reverse;
 
@@ -10,6 +10,10 @@ use crate::placement::survey::Room;
 
 /// 4096 sets of nodes, each packed in microseconds.
 const EXACT_NODES_AT_MOST: usize = 12;
+
+/// Of more nodes: this many sets, from the smallest that could hold the models by its sum. Where so
+/// many fail, what is to be moved away has no room, and more nodes for the models leave it less.
+const LIKELY_SETS: usize = 64;
 
 /// A pod to place.
 #[derive(Debug, Clone, Copy)]
@@ -41,47 +45,56 @@ pub(super) struct Assignment {
 
 /// The best set that fits, if one is found.
 pub(super) fn assign(problem: &Problem) -> Option<Assignment> {
-    let count = problem.room.len();
-    let mut sets: Vec<Vec<usize>> =
-        if count <= EXACT_NODES_AT_MOST { all_sets(count) } else { prefixes(problem) };
-    sets.sort_by_key(|set| cost(problem, set));
+    let few = problem.room.len() <= EXACT_NODES_AT_MOST;
+    let sets = if few { all_sets(problem) } else { likely_sets(problem) };
     sets.into_iter().find_map(|nodes| place(problem, nodes))
 }
 
-/// Nodes, models that move, others that move, and last the order of the nodes.
-fn cost(problem: &Problem, set: &[usize]) -> (usize, usize, usize, Vec<usize>) {
-    let models = problem.models.iter().filter(|item| !set.contains(&item.node)).count();
-    let others = problem.others.iter().filter(|item| set.contains(&item.node)).count();
-    (set.len(), models, others, set.to_vec())
-}
-
-fn all_sets(count: usize) -> Vec<Vec<usize>> {
+fn all_sets(problem: &Problem) -> Vec<Vec<usize>> {
     let mut sets = vec![Vec::new()];
-    for node in 0..count {
+    for node in 0..problem.room.len() {
         let with: Vec<Vec<usize>> = sets.iter().map(|set| [set.as_slice(), &[node]].concat()).collect();
         sets.extend(with);
     }
     sets.retain(|set| !set.is_empty());
+    sets.sort_by_cached_key(|set| {
+        let models = problem.models.iter().filter(|item| !set.contains(&item.node)).count();
+        let others = problem.others.iter().filter(|item| set.contains(&item.node)).count();
+        (set.len(), models, others, set.clone())
+    });
     sets
 }
 
-/// Of many nodes, those with most models and fewest others first, one more at a time.
-fn prefixes(problem: &Problem) -> Vec<Vec<usize>> {
-    let on = |items: &[Item], node| items.iter().filter(|item| item.node == node).count();
+/// The nodes with most models and fewest others first, one more at a time.
+fn likely_sets(problem: &Problem) -> Vec<Vec<usize>> {
+    let mut counts = vec![(0_usize, 0_usize); problem.room.len()];
+    for item in &problem.models {
+        counts[item.node].0 += 1;
+    }
+    for item in &problem.others {
+        counts[item.node].1 += 1;
+    }
     let mut nodes: Vec<usize> = (0..problem.room.len()).collect();
-    nodes.sort_by_key(|node| (Reverse(on(&problem.models, *node)), on(&problem.others, *node), *node));
-    let prefix = |length| {
-        let mut set: Vec<usize> = nodes.iter().take(length).copied().collect();
+    nodes.sort_by_key(|node| (Reverse(counts[*node].0), counts[*node].1, *node));
+    let need = problem.models.iter().fold(Room::default(), |sum, item| sum.and(item.need));
+    let mut sum = Room::default();
+    let too_small = nodes.iter().take_while(|node| {
+        sum = sum.and(problem.room[**node]);
+        sum.less(need).is_none()
+    });
+    let least = too_small.count() + 1;
+    let prefix = |length: usize| {
+        let mut set = nodes[..length].to_vec();
         set.sort_unstable();
         set
     };
-    (1..=nodes.len()).map(prefix).collect()
+    (least..=nodes.len()).take(LIKELY_SETS).map(prefix).collect()
 }
 
 fn place(problem: &Problem, nodes: Vec<usize>) -> Option<Assignment> {
-    let side = |for_models: bool| {
-        let allowed = |(node, room): (usize, &Room)| (nodes.contains(&node) == for_models).then_some(*room);
-        problem.room.iter().enumerate().map(allowed).collect::<Vec<_>>()
+    let side = |for_models: bool| -> Vec<Option<Room>> {
+        let is_ours = |node: usize| nodes.binary_search(&node).is_ok() == for_models;
+        problem.room.iter().enumerate().map(|(node, room)| is_ours(node).then_some(*room)).collect()
     };
     let mut places = pack(&problem.models, &side(true))?;
     places.extend(pack(&problem.others, &side(false))?);
@@ -90,24 +103,20 @@ fn place(problem: &Problem, nodes: Vec<usize>) -> Option<Assignment> {
 
 /// Leaves pods where they are if that fits, and moves everything if only that does.
 fn pack(items: &[Item], room: &[Option<Room>]) -> Option<Vec<(usize, usize)>> {
-    fill(items, room, |item, room| room.get(item.node).is_some_and(Option::is_some))
-        .or_else(|| fill(items, room, |_, _| false))
+    fill(items, room, |item| room.get(item.node).is_some_and(Option::is_some))
+        .or_else(|| fill(items, room, |_| false))
 }
 
-/// Those that `stay` first, then the rest; largest first, each into the first node with room.
-fn fill(
-    items: &[Item],
-    room: &[Option<Room>],
-    stays: impl Fn(&Item, &[Option<Room>]) -> bool,
-) -> Option<Vec<(usize, usize)>> {
+/// Those that stay first, then the rest; largest first, each into the first node with room.
+fn fill(items: &[Item], room: &[Option<Room>], stays: impl Fn(&Item) -> bool) -> Option<Vec<(usize, usize)>> {
     let mut left = room.to_vec();
-    let mut order: Vec<(bool, &Item)> = items.iter().map(|item| (stays(item, room), item)).collect();
+    let mut order: Vec<(bool, &Item)> = items.iter().map(|item| (stays(item), item)).collect();
     order.sort_by_key(|(stays, item)| (!stays, Reverse(item.need.cpu), Reverse(item.need.memory), item.pod));
-    let mut places = Vec::new();
+    let mut places = Vec::with_capacity(items.len());
     for (stays, item) in order {
-        let into = (0..left.len()).filter(|node| !stays || *node == item.node);
-        let fits = |node: usize| Some((node, left.get(node).copied().flatten()?.less(item.need)?));
-        let (node, rest) = into.into_iter().find_map(fits)?;
+        let mut into = if stays { item.node..item.node + 1 } else { 0..left.len() };
+        let (node, rest) =
+            into.find_map(|node| Some((node, left.get(node).copied().flatten()?.less(item.need)?)))?;
         *left.get_mut(node)? = Some(rest);
         places.push((item.pod, node));
     }

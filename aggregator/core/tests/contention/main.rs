@@ -122,6 +122,21 @@ fn two_neighbours_are_named_in_the_order_of_what_they_hold() {
 }
 
 #[test]
+fn who_takes_the_place_of_another_is_named_within_seconds_in_the_same_episode() {
+    let first = scanner("first", Thread::new(Work::Hog).during(5000, 65_000));
+    let second = scanner("second", Thread::new(Work::Hog).during(65_000, 80_000));
+    let told = detect(&Node::new(1, vec![model(), first, second]).play(90_000).frames);
+    let named = |episode: &Episode| episode.culprits().first().map(|who| who.display_name());
+    let by_then = |by: u64| named(&told.iter().rfind(|(at, _)| *at <= by).unwrap().1);
+    assert_eq!(by_then(65_000).as_deref(), Some("demo/first"));
+    assert_eq!(by_then(71_500).as_deref(), Some("demo/second"));
+    let end = last(&told);
+    assert!(told.iter().all(|(_, episode)| episode.id == end.id));
+    assert_eq!(named(end).as_deref(), Some("demo/first"), "once cleared, the whole of it counts");
+    assert!((shares(end)["demo/first"] - 0.8).abs() < 0.02, "{:?}", shares(end));
+}
+
+#[test]
 fn its_own_limit_is_not_a_neighbour() {
     let mut model = model();
     model.quota = Some(15);

@@ -1,0 +1,26 @@
+//! What the aggregator counts of itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Agents' streams that began.
+    pub(crate) streams: AtomicU64,
+    /// Agents' streams that were closed because they broke the contract.
+    pub(crate) streams_refused: AtomicU64,
+    /// Agents' streams that a newer one replaced.
+    pub(crate) takeovers: AtomicU64,
+}
+
+impl Counters {
+    /// One more.
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many.
+    pub(crate) fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,80 @@
+//! Advice, as clients ask for it.
+
+use std::sync::Arc;
+
+use berth::{
+    limits,
+    wire::{self, advisor_server::Advisor},
+};
+use berth_core::placement::Advised;
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::{ANSWER_BYTES, filter::id_prefix, show};
+use crate::{
+    advisory::Advisory,
+    edge::{at_most, refused},
+};
+
+/// What is kept free of an answer for its notes.
+const NOTES_BYTES: usize = 64 * 1024;
+
+/// The service for advice.
+#[derive(Debug, Clone)]
+pub(crate) struct AdvisorService {
+    /// Where it comes from.
+    pub(crate) advisory: Arc<Advisory>,
+}
+
+impl AdvisorService {
+    async fn current(&self) -> Result<Arc<Advised>, Status> {
+        let advisory = Arc::clone(&self.advisory);
+        let computed = tokio::task::spawn_blocking(move || advisory.current()).await;
+        computed.map_err(|error| Status::internal(format!("the advice was not computed: {error}")))
+    }
+}
+
+#[tonic::async_trait]
+impl Advisor for AdvisorService {
+    async fn list(
+        &self,
+        request: Request<wire::ListAdviceRequest>,
+    ) -> Result<Response<wire::ListAdviceResponse>, Status> {
+        let request = request.into_inner();
+        at_most("namespace", request.namespace.len(), limits::NAME_BYTES)?;
+        at_most("code", request.code.len(), limits::NAME_BYTES)?;
+        let advised = self.current().await?;
+        let wanted = advised.advice.iter().filter(|one| {
+            (request.namespace.is_empty() || one.target.namespace == request.namespace)
+                && (request.code.is_empty() || one.code == request.code)
+        });
+        let mut answer = wire::ListAdviceResponse { advice: Vec::new(), notes: advised.notes.clone() };
+        let (mut bytes, mut left_out) = (0, 0_usize);
+        for advice in wanted.map(show::advice) {
+            bytes += advice.encoded_len();
+            if bytes > ANSWER_BYTES - NOTES_BYTES {
+                left_out += 1;
+            } else {
+                answer.advice.push(advice);
+            }
+        }
+        if left_out > 0 {
+            answer.notes.push(format!("{left_out} more are left out: name a namespace or a code"));
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn get(&self, request: Request<wire::GetAdviceRequest>) -> Result<Response<wire::Advice>, Status> {
+        let id = request.into_inner().id;
+        let ids = id_prefix(&id)?;
+        let advised = self.current().await?;
+        let mut found = advised.advice.iter().filter(|one| ids.contains(&one.id));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(Response::new(show::advice(one))),
+            (None, _) => {
+                Err(Status::not_found(format!("no advice {id}: the facts do not support it any more")))
+            }
+            (Some(_), Some(_)) => Err(refused("id", id, "the beginning of one id, not of several").into()),
+        }
+    }
+}
