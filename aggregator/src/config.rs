@@ -177,8 +177,11 @@ fn located(error: &serde_saphyr::Error) -> ConfigError {
     }
 }
 
-/// The known key that a slip of the finger may have meant.
+/// The known key that was cut short, or that a slip of the finger may have meant.
 fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    if let Some(longer) = known.iter().find(|known| known.starts_with(key)) {
+        return Some(longer);
+    }
     let distance = |known: &&str| slips(key, known);
     let best = known.iter().min_by_key(|known| distance(known))?;
     (distance(best) <= best.len() / 3 + 1).then_some(*best)
