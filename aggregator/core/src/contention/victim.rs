@@ -110,8 +110,9 @@ impl Victim {
     fn open(&mut self, node: &str) -> bool {
         let now = self.history.now();
         let Some(alarm) = self.alarm else { return false };
-        let before = self.tracked.as_ref().and_then(|tracked| tracked.cleared);
-        let onset = before.map_or(alarm.onset, |cleared| alarm.onset.max(cleared));
+        // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
+        let before = self.tracked.as_ref().and_then(|tracked| tracked.cleared).unwrap_or_default();
+        let onset = alarm.onset.max(before).max(now - TOLD_OVER);
         let Some(severity) = severity::reached(&self.history, now.since(onset)) else { return false };
         match &mut self.tracked {
             Some(tracked) if tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP) => {
@@ -124,7 +125,7 @@ impl Victim {
             _ => {
                 self.tracked = Some(Tracked {
                     id: episode_id(node, &self.who, Resource::Cpu, onset),
-                    alarm: Alarm { onset, ..alarm },
+                    alarm: Alarm { onset, at: alarm.at.max(onset) },
                     verdict_at: now,
                     severity,
                     verdict: Verdict::Nobody,

@@ -84,7 +84,9 @@ pub struct Advised {
     pub notes: Vec<String>,
 }
 
-/// What to change in the cluster as it is seen `now`. `node_for` is how nodes are marked.
+/// What to change in the cluster as it is seen `now`; `node_for` is how nodes are marked. Advice that
+/// was given before has the same id: whoever keeps it keeps when it was created. It takes milliseconds
+/// for a hundred nodes and a second for thousands.
 pub fn advise(landscape: &Landscape, node_for: &NodeFor, now: AxisNsec) -> Advised {
     let survey = Survey::new(landscape);
     let mut advised = Advised::default();

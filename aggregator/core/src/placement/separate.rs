@@ -245,7 +245,10 @@ fn assumptions(
     }
     for (owner, workload) in workloads {
         if workload.is_none() {
-            assumptions.push(format!("where {owner} keeps the spec of its pods is not known: its tolerations and affinity are yours to set, so no action is given"));
+            assumptions.push(format!(
+                "where {owner} keeps the spec of its pods is not known: its tolerations and affinity are \
+                 yours to set, so no action is given"
+            ));
         } else if owner.kind == "Pod" {
             assumptions
                 .push(format!("what controls {owner} is not known: put its patch into whatever starts it"));

@@ -213,6 +213,19 @@ fn a_scanner_that_comes_and_goes_is_one_episode() {
 }
 
 #[test]
+fn a_wait_too_small_to_be_felt_does_not_date_back_what_follows() {
+    let mut frames = Node::new(1, vec![model(), scanner("scan", Thread::new(Work::Hog))]).play(80_000).frames;
+    for (at, frame) in frames.iter_mut().enumerate() {
+        let threads = frame.containers[0].threads.as_mut().unwrap();
+        threads.run_nsec = 20_000_000;
+        threads.wait_nsec = if at < 600 { 1_800_000 } else { 20_000_000 };
+    }
+    let told = detect(&frames);
+    assert!(told[0].0 > 60_000 && told[0].0 <= 60_500, "the small wait alone opens nothing");
+    assert!(msec(last(&told).onset) >= 50_000);
+}
+
+#[test]
 fn trouble_after_the_merge_gap_is_another_episode() {
     let bursts = [(5000, 9000), (30_000, 34_000)].map(|(from, to)| Thread::new(Work::Hog).during(from, to));
     let told =
