@@ -160,6 +160,19 @@ fn its_own_threads_are_not_a_neighbour() {
 }
 
 #[test]
+fn own_threads_own_limit_and_a_neighbour_each_get_their_part() {
+    let scan = scanner("scan", Thread::new(Work::Hog));
+    let model = |quota| {
+        let threads = vec![Thread::new(Work::Hog); 3];
+        Container { quota, ..container("model", Role::Model, threads) }
+    };
+    for quota in [None, Some(15)] {
+        let Played { frames, truth } = Node::new(1, vec![model(quota), scan.clone()]).play(20_000);
+        assert_near_truth(last(&detect(&frames)), &truth, 0.1);
+    }
+}
+
+#[test]
 fn work_in_no_cgroup_is_unowned_and_laid_on_nobody() {
     let mut stray = scanner("stray", Thread::new(Work::Hog).during(5000, 20_000));
     stray.counted = Counted::Nowhere;
