@@ -22,6 +22,7 @@ mod journal;
 mod listener;
 mod load;
 mod metrics;
+mod parts;
 mod pings;
 mod program;
 mod query;

@@ -1,5 +1,7 @@
 //! What the service files share on the way between the wire and the strict types.
 
+pub(crate) mod services;
+
 use berth::ProtocolError;
 use berth_core::time::AxisNsec;
 use prost_types::Timestamp;
