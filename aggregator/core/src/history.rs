@@ -278,3 +278,6 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
