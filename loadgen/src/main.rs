@@ -1,5 +1,7 @@
 //! berth-loadgen: the worker that the aggregator drives.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use berth_loadgen::{Worker, args::Args};
 use clap::Parser as _;
@@ -10,7 +12,8 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 async fn main() -> std::process::ExitCode {
     let worker = Worker::from(Args::parse());
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     if let Err(error) = work(&worker).await {
         eprintln!("error: {error:#}");
         return 3.into();
