@@ -7,7 +7,7 @@
 
 mod alarm;
 mod answer;
-pub mod args;
+mod args;
 mod clock;
 mod connection;
 mod deadline;
@@ -18,6 +18,7 @@ mod link;
 mod payload;
 mod plan;
 mod predict;
+pub mod program;
 mod ratio;
 mod report;
 mod schedule;
