@@ -124,6 +124,11 @@ impl Chunk {
         &self.layout
     }
 
+    /// How many ticks it can hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Ordinal of its first tick.
     pub fn first_tick(&self) -> u64 {
         self.first_tick

@@ -37,6 +37,14 @@ impl CpuList {
         if cpus.is_empty() { Err(refused()) } else { Ok(Self(cpus)) }
     }
 
+    /// Those that the kernel says are online. `None`: it says none.
+    pub fn online(cpus: impl Iterator<Item = u32>) -> Option<Self> {
+        let mut cpus: Vec<u32> = cpus.filter(|&cpu| cpu < MAX_CPUS).collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        (!cpus.is_empty()).then_some(Self(cpus))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

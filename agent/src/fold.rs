@@ -25,7 +25,6 @@ pub use ticks::Amounts;
 use ticks::Ticks;
 
 use crate::{
-    clock::SECOND_NSEC,
     fold::span::{Span, Union},
     host::text::Schedstat,
 };
@@ -34,16 +33,32 @@ use crate::{
 /// these are the last 25 s, longer than threads of an oversubscribed container wait.
 const THROTTLES: usize = 256;
 
-/// How long waits are remembered, for throttled time that is heard of after them: a throttle lasts
-/// at most one period, and the longest that the kernel allows is 1 s.
-const WAITS_NSEC: u64 = 2 * SECOND_NSEC;
+/// Ticks that are open, correctable or not yet sent: two seconds of the highest rate, one flush, and
+/// a few for good measure. Every thread has as many parts, so they are small.
+const SLOTS: usize = 224;
 
-/// The part of one tick that one thread has.
+/// Waits remembered of each thread, for throttled time that is heard of after them: two seconds of
+/// the highest rate. A throttle lasts at most one period, and the kernel allows no longer one than
+/// 1 s.
+const WAITS: usize = 200;
+
+/// The part of one tick that one thread has. It serves to tell siblings' amounts from its own only;
+/// beyond 4.3 s in one tick it is cut.
 #[derive(Debug, Clone, Copy, Default)]
 struct Part {
-    run_nsec: u64,
-    wait_nsec: u64,
-    throttled_nsec: u64,
+    run_nsec: u32,
+    wait_nsec: u32,
+    throttled_nsec: u32,
+}
+
+impl Part {
+    fn add(nsec: &mut u32, more_nsec: u64) {
+        *nsec = nsec.saturating_add(u32::try_from(more_nsec).unwrap_or(u32::MAX));
+    }
+
+    fn contended_nsec(self) -> u64 {
+        u64::from(self.wait_nsec.saturating_sub(self.throttled_nsec))
+    }
 }
 
 /// What the fold knows of one thread.
@@ -91,21 +106,17 @@ pub struct Fold {
     threads: Vec<Thread>,
     /// All that they have run since the fold began.
     run_nsec: u64,
-    waits_kept: usize,
 }
 
 impl Fold {
-    /// A fold from `now_nsec` on, on a node of `cpus` CPUs. `slots` ticks may be open or correctable
-    /// at once; each thread is read `thread_hz` times a second at most, under `quotas` quotas.
-    pub fn new(now_nsec: u64, slots: usize, thread_hz: u32, quotas: usize, cpus: u32) -> Self {
-        let readings = u64::from(thread_hz) * WAITS_NSEC / SECOND_NSEC;
+    /// A fold from `now_nsec` on, on a node of `cpus` CPUs, for threads under `quotas` quotas.
+    pub fn new(now_nsec: u64, quotas: usize, cpus: u32) -> Self {
         Self {
-            ticks: Ticks::new(now_nsec, slots, cpus),
+            ticks: Ticks::new(now_nsec, SLOTS, cpus),
             throttled: Union::new(THROTTLES),
             quotas: vec![Quota::default(); quotas],
             threads: Vec::new(),
             run_nsec: 0,
-            waits_kept: usize::try_from(readings).unwrap_or(usize::MAX).max(1),
         }
     }
 
@@ -116,8 +127,8 @@ impl Fold {
         self.threads.push(Thread {
             last: started_nsec.map(|_| Schedstat { run_nsec: 0, wait_nsec: 0 }),
             read_nsec: started_nsec.unwrap_or(0),
-            waits: VecDeque::with_capacity(self.waits_kept + 1),
-            parts: vec![Part::default(); self.ticks.slots()].into_boxed_slice(),
+            waits: VecDeque::with_capacity(WAITS),
+            parts: vec![Part::default(); SLOTS].into_boxed_slice(),
         });
     }
 
@@ -128,7 +139,7 @@ impl Fold {
 
     /// A reading of the thread at `index`.
     pub fn thread(&mut self, index: usize, at_nsec: u64, now: Schedstat) {
-        let Self { ticks, throttled, threads, waits_kept, .. } = self;
+        let Self { ticks, throttled, threads, .. } = self;
         let Some(thread) = threads.get_mut(index) else { return };
         let since = Span { start: thread.read_nsec.min(at_nsec), end: at_nsec };
         thread.read_nsec = at_nsec;
@@ -140,10 +151,10 @@ impl Fold {
         if wait.nsec() > 0 {
             lay_wait(ticks, &mut thread.parts, wait);
             throttled.within(wait).for_each(|stopped| lay_throttled(ticks, &mut thread.parts, stopped));
-            thread.waits.push_back(wait);
-            if thread.waits.len() > *waits_kept {
+            if thread.waits.len() == WAITS {
                 thread.waits.pop_front();
             }
+            thread.waits.push_back(wait);
         }
     }
 
@@ -206,10 +217,10 @@ fn lay_run(ticks: &mut Ticks, parts: &mut [Part], since: Span, run_nsec: u64) {
         laid = due;
         let own = &mut parts[tick.slot];
         let all = tick.wait_nsec.saturating_sub(tick.throttled_nsec);
-        let others = all.saturating_sub(own.wait_nsec.saturating_sub(own.throttled_nsec));
+        let others = all.saturating_sub(own.contended_nsec());
         tick.contended_run_nsec2 += u128::from(run_nsec) * u128::from(others);
         tick.run_nsec += run_nsec;
-        own.run_nsec += run_nsec;
+        Part::add(&mut own.run_nsec, run_nsec);
     });
 }
 
@@ -217,10 +228,10 @@ fn lay_run(ticks: &mut Ticks, parts: &mut [Part], since: Span, run_nsec: u64) {
 fn lay_wait(ticks: &mut Ticks, parts: &mut [Part], wait: Span) {
     ticks.lay(wait, |tick, part| {
         let own = &mut parts[tick.slot];
-        let others = tick.run_nsec.saturating_sub(own.run_nsec);
+        let others = tick.run_nsec.saturating_sub(own.run_nsec.into());
         tick.contended_run_nsec2 += u128::from(part.nsec()) * u128::from(others);
         tick.wait_nsec += part.nsec();
-        own.wait_nsec += part.nsec();
+        Part::add(&mut own.wait_nsec, part.nsec());
     });
 }
 
@@ -228,11 +239,11 @@ fn lay_wait(ticks: &mut Ticks, parts: &mut [Part], wait: Span) {
 fn lay_throttled(ticks: &mut Ticks, parts: &mut [Part], stopped: Span) {
     ticks.lay(stopped, |tick, part| {
         let own = &mut parts[tick.slot];
-        let others = tick.run_nsec.saturating_sub(own.run_nsec);
+        let others = tick.run_nsec.saturating_sub(own.run_nsec.into());
         let product = u128::from(part.nsec()) * u128::from(others);
         tick.contended_run_nsec2 = tick.contended_run_nsec2.saturating_sub(product);
         tick.throttled_nsec += part.nsec();
-        own.throttled_nsec += part.nsec();
+        Part::add(&mut own.throttled_nsec, part.nsec());
     });
 }
 

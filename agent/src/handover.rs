@@ -16,7 +16,7 @@ use crate::columns::Chunk;
 
 /// Flushes that may lie ready: at the shortest flush period these are 0.8 s, and longer the uplink
 /// does not stand still.
-const FLUSHES: usize = 4;
+pub const FLUSHES: usize = 4;
 
 /// A series that the sampler begins.
 #[derive(Debug, Clone, PartialEq, Eq)]

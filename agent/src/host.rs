@@ -16,7 +16,7 @@ use std::{
 
 use berth::CgroupVersion;
 
-pub use kept::{KeptFile, Reading};
+pub use kept::{KeptFile, Reader, Reading};
 pub use mounts::Hierarchies;
 pub use pressure::{Answer, GUARD_NSEC, PERIOD_NSEC, Pressure, PressureFiles};
 
@@ -89,6 +89,26 @@ impl HostRoot {
         &self.hierarchies
     }
 
+    /// Where a cgroup's CPU quota, weight and throttling are.
+    pub fn cpu_file(&self, cgroup: &str, file: &str) -> PathBuf {
+        below(self.hierarchies.cpu.as_deref().unwrap_or(&self.identity), cgroup, file)
+    }
+
+    /// Where a cgroup's memory is.
+    pub fn memory_file(&self, cgroup: &str, file: &str) -> PathBuf {
+        below(self.hierarchies.memory.as_deref().unwrap_or(&self.identity), cgroup, file)
+    }
+
+    /// Where a cgroup's cpuset is.
+    pub fn cpuset_file(&self, cgroup: &str, file: &str) -> PathBuf {
+        below(self.hierarchies.cpuset.as_deref().unwrap_or(&self.identity), cgroup, file)
+    }
+
+    /// Where v1 counts a cgroup's CPU time, if it does.
+    pub fn cpuacct_file(&self, cgroup: &str, file: &str) -> Option<PathBuf> {
+        self.hierarchies.cpuacct.as_deref().map(|hierarchy| below(hierarchy, cgroup, file))
+    }
+
     /// A path below /proc.
     pub fn proc(&self, file: impl AsRef<Path>) -> PathBuf {
         self.proc.join(file)
@@ -119,11 +139,6 @@ impl HostRoot {
         let metadata = fs::metadata(below(&self.identity, cgroup, "")).ok()?;
         metadata.is_dir().then(|| std::os::unix::fs::MetadataExt::ino(&metadata))
     }
-}
-
-/// A cgroup's file in `hierarchy`, if that is mounted.
-pub fn controller_file(hierarchy: Option<&PathBuf>, cgroup: &str, file: &str) -> Option<PathBuf> {
-    hierarchy.map(|hierarchy| below(hierarchy, cgroup, file))
 }
 
 /// Reads a small kernel file whole. For start-up and sweeps; a tick reads [`KeptFile`]s.

@@ -57,7 +57,7 @@ impl Ring {
 
     /// The record with the sequence `seq`, or the gap that replaced it.
     pub fn at(&self, seq: Seq) -> Option<&Produced> {
-        self.entries.get(self.position(seq)).filter(|entry| entry.record.last_seq() >= seq)
+        self.entries.get(self.position(seq)).filter(|entry| entry.record.seq() <= seq)
     }
 
     fn position(&self, seq: Seq) -> usize {

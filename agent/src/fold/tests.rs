@@ -4,10 +4,10 @@ use super::{
     simulator::{START_NSEC, Simulator},
     *,
 };
+use crate::clock::SECOND_NSEC;
 
 const TICK_NSEC: u64 = SECOND_NSEC / 10;
 const HORIZON_NSEC: u64 = 2 * SECOND_NSEC;
-const SLOTS: usize = 26;
 
 fn add(sum: &mut Amounts, more: Amounts) {
     for (sum, more) in sum.iter_mut().zip(more) {
@@ -45,7 +45,7 @@ const SECONDS: u64 = 5;
 fn simulate(threads: usize, quota_msec: Option<u64>, hog: bool, read_hz: u32) -> Folded {
     let quota = quota_msec.map(|msec| msec * 1_000_000);
     let mut simulator = Simulator::new(threads, quota, hog, START_NSEC);
-    let mut fold = Fold::new(START_NSEC, SLOTS, read_hz, 1, 1);
+    let mut fold = Fold::new(START_NSEC, 1, 1);
     (0..threads).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
     let mut ticks = Vec::new();
@@ -146,7 +146,7 @@ struct Outcome {
 
 /// Plays readings back; `quota_first` says which of the two is heard of first.
 fn play(readings: &[Reading], quota_first: bool) -> Outcome {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 100, 1, 64);
+    let mut fold = Fold::new(START_NSEC, 1, 64);
     (0..THREADS).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
     let mut now = START_NSEC;
@@ -213,7 +213,7 @@ proptest! {
 
 /// A fold of one thread, read at `readings` as (time in ms, run in ms, wait in ms), ticks of 100 ms.
 fn one_thread(readings: &[(u64, u64, u64)]) -> Fold {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1, 8);
+    let mut fold = Fold::new(START_NSEC, 1, 8);
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);
     let mut ordinal = 0;
@@ -267,7 +267,7 @@ fn what_is_older_than_the_horizon_is_laid_on_the_oldest_tick_that_may_still_chan
 
 #[test]
 fn a_thread_that_was_there_before_us_counts_from_its_first_reading() {
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 0, 8);
+    let mut fold = Fold::new(START_NSEC, 0, 8);
     fold.add(None);
     for (step, run_nsec, wait_nsec) in [(1, 900, 800), (2, 950, 810)] {
         fold.thread(0, START_NSEC + step * 20_000_000, Schedstat { run_nsec, wait_nsec });
@@ -292,7 +292,7 @@ fn throttled_time_is_divided_by_the_cpus_that_it_was_summed_over() {
 #[test]
 fn siblings_stopped_by_a_quota_use_no_cpu_meanwhile() {
     // Two threads share a CPU for 40 ms, 20 each, and are stopped for the other 60.
-    let mut fold = Fold::new(START_NSEC, SLOTS, 50, 1, 8);
+    let mut fold = Fold::new(START_NSEC, 1, 8);
     fold.add(Some(START_NSEC));
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);

@@ -108,11 +108,6 @@ impl Ticks {
         Self { ticks, slots, cpus }
     }
 
-    /// How many slots a thread needs.
-    pub(super) fn slots(&self) -> usize {
-        self.slots
-    }
-
     /// Cuts `span` at the ticks' borders. What lies before the oldest tick belongs to that one, what
     /// lies after the last border to the open one.
     pub(super) fn lay(&mut self, span: Span, mut part: impl FnMut(&mut Tick, Span)) {

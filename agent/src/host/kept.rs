@@ -64,6 +64,31 @@ impl KeptFile {
     }
 }
 
+/// The one buffer that every read of a thread goes through, and how many there were.
+#[derive(Debug)]
+pub struct Reader {
+    buffer: Box<[u8]>,
+    reads: u64,
+}
+
+impl Reader {
+    /// A reader for files of which the first `bytes` matter.
+    pub fn new(bytes: usize) -> Self {
+        Self { buffer: vec![0; bytes].into_boxed_slice(), reads: 0 }
+    }
+
+    /// Reads a file from its start.
+    pub fn read(&mut self, file: &KeptFile) -> Reading<&[u8]> {
+        self.reads += 1;
+        file.read(&mut self.buffer)
+    }
+
+    /// How often it has read.
+    pub fn reads(&self) -> u64 {
+        self.reads
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

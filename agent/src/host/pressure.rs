@@ -9,7 +9,7 @@
 
 use crate::{
     clock::SECOND_NSEC,
-    host::{KeptFile, Reading, text},
+    host::{KeptFile, Reader, Reading, text},
 };
 
 /// How often the totals are read.
@@ -58,12 +58,12 @@ impl PressureFiles {
     }
 
     /// Reads them, unless they were read within [`GUARD_NSEC`].
-    pub fn read(&mut self, now_nsec: u64, buffer: &mut [u8]) -> Answer {
+    pub fn read(&mut self, now_nsec: u64, reader: &mut Reader) -> Answer {
         if now_nsec.saturating_sub(self.last_nsec) < GUARD_NSEC {
             return Answer::Refused;
         }
         self.last_nsec = now_nsec;
-        let mut read = |file: &KeptFile| file.read(buffer).parse(text::pressure);
+        let mut read = |file: &KeptFile| reader.read(file).parse(text::pressure);
         let (cpu, memory, io) = (read(&self.cpu), read(&self.memory), read(&self.io));
         if cpu == Reading::Gone {
             return Answer::Gone;
@@ -90,10 +90,10 @@ mod tests {
     fn a_second_read_within_half_a_second_is_refused_whoever_asks() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = files(dir.path(), 0);
-        let mut buffer = [0; 256];
+        let mut reader = Reader::new(256);
         let mut reads = 0;
         for step in 1..=1_000_u64 {
-            reads += u32::from(files.read(step * 10_000_000, &mut buffer) != Answer::Refused);
+            reads += u32::from(files.read(step * 10_000_000, &mut reader) != Answer::Refused);
         }
         assert_eq!(reads, 20, "10 s asked at 100 Hz");
     }
@@ -102,8 +102,8 @@ mod tests {
     fn taking_the_files_over_counts_as_a_read() {
         let dir = tempfile::tempdir().unwrap();
         let mut files = files(dir.path(), 5 * SECOND_NSEC);
-        assert_eq!(files.read(5 * SECOND_NSEC + GUARD_NSEC - 1, &mut [0; 256]), Answer::Refused);
-        let Answer::New(read) = files.read(5 * SECOND_NSEC + GUARD_NSEC, &mut [0; 256]) else {
+        assert_eq!(files.read(5 * SECOND_NSEC + GUARD_NSEC - 1, &mut Reader::new(256)), Answer::Refused);
+        let Answer::New(read) = files.read(5 * SECOND_NSEC + GUARD_NSEC, &mut Reader::new(256)) else {
             panic!("half a second has passed");
         };
         assert_eq!(read.memory.unwrap().some_usec, 2);

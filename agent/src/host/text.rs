@@ -214,6 +214,12 @@ pub fn node_cpu(text: &[u8], wanted: impl Fn(u32) -> bool) -> Result<NodeCpu, Te
     Ok(sum)
 }
 
+/// The CPUs that /proc/stat names: those that are online, rising.
+pub fn online_cpus(text: &[u8]) -> impl Iterator<Item = u32> {
+    let names = lines(text).filter_map(|line| words(line).next());
+    names.filter_map(|name| name.strip_prefix(b"cpu").and_then(decimal)).filter_map(|cpu| cpu.try_into().ok())
+}
+
 /// Says "no limit" where the wire has one number.
 pub const UNLIMITED: i64 = -1;
 

@@ -82,6 +82,7 @@ fn node_cpu_is_summed_over_the_wanted_cpus_only() {
     assert_eq!(only_first, wanted);
     assert_eq!(node_cpu(text, |_| true).unwrap().busy_usec, 400_000);
     assert_eq!(node_cpu(text, |cpu| cpu == 4).unwrap().cpus, 0);
+    assert_eq!(online_cpus(text).collect::<Vec<_>>(), [0, 1, 10]);
     assert!(node_cpu(b"cpu0 1 2 3\n", |_| true).is_err());
     assert!(node_cpu(b"cpu0 1 2 3 4 5 6 x 8\n", |_| true).is_err());
 }

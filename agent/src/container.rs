@@ -1,0 +1,225 @@
+//! One sampled cgroup: its kept-open files, and what a tick reads of them.
+//!
+//! Invariant: what vanished says so once and is read no more; a counter that fell belongs to another
+//! cgroup of that name, and is never subtracted. Opened by the watcher, read by the sampler.
+
+use berth::{ContainerSubject, Group};
+
+use crate::{
+    columns::Chunk,
+    discovery::Found,
+    due::Due,
+    host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, read, text},
+    limits::{LimitReader, Limits},
+    series::Track,
+};
+
+/// A container for the watcher and the sampler; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(pub u64);
+
+/// Where the CPU time is.
+#[derive(Debug)]
+enum Usage {
+    /// v1's cpuacct.usage.
+    Cpuacct(KeptFile),
+    /// v2's cpu.stat.
+    CpuStat(KeptFile),
+}
+
+/// Where the throttling is.
+#[derive(Debug)]
+enum Throttle {
+    /// No quota is in sight.
+    None,
+    /// In the cpu.stat that is read for the usage anyway.
+    WithUsage,
+    /// In v1's cpu.stat, or in that of an ancestor that holds the quota.
+    Other(KeptFile),
+}
+
+/// What a sample says about the container itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It is there.
+    Alive,
+    /// It has ended.
+    Gone,
+    /// A counter fell: from here on it is another one.
+    Reset,
+}
+
+/// A sampled cgroup.
+#[derive(Debug)]
+pub struct Container {
+    /// Which one.
+    pub key: Key,
+    /// As the wire describes it.
+    pub subject: ContainerSubject,
+    /// Read by the watcher.
+    pub limits: Limits,
+    usage: Usage,
+    throttle: Throttle,
+    memory: Option<KeptFile>,
+    pressure: Option<PressureFiles>,
+    pressure_due: Due,
+    newest_pressure: Pressure,
+    /// Usage and throttling of the tick before, to see them fall.
+    last: (u64, [u64; 3]),
+}
+
+fn open(path: &std::path::Path) -> Option<KeptFile> {
+    KeptFile::open(path).ok()
+}
+
+fn cpu_list(host: &HostRoot, cgroup: &str) -> Option<String> {
+    let files = ["cpuset.cpus.effective", "cpuset.effective_cpus"];
+    let list = files.iter().find_map(|file| read(&host.cpuset_file(cgroup, file)).here())?;
+    Some(String::from_utf8(list).ok()?.trim().to_owned()).filter(|list| !list.is_empty())
+}
+
+fn subject(host: &HostRoot, found: &Found) -> ContainerSubject {
+    ContainerSubject {
+        cgroup: found.cgroup.clone(),
+        inode: found.inode,
+        pod_uid: found.identity.pod_uid.clone(),
+        container_id: found.identity.container_id.clone(),
+        qos: found.identity.qos,
+        system: found.system,
+        cpu_list: cpu_list(host, &found.cgroup),
+    }
+}
+
+impl Container {
+    /// Opens its files. `None`: it has vanished, or shows no CPU time.
+    pub fn open(
+        host: &HostRoot,
+        limits: &mut LimitReader<'_>,
+        found: &Found,
+        key: Key,
+        pressure: bool,
+        now_nsec: u64,
+    ) -> Option<Self> {
+        let cgroup = &found.cgroup;
+        let cpuacct = host.cpuacct_file(cgroup, "cpuacct.usage").and_then(|path| open(&path));
+        let cpu_stat = || open(&host.identity_file(cgroup, "cpu.stat"));
+        let usage = cpuacct.map(Usage::Cpuacct).or_else(|| cpu_stat().map(Usage::CpuStat))?;
+        let throttle = match limits.quota_holders(cgroup).first() {
+            None => Throttle::None,
+            Some(holder) if holder == cgroup && host.hierarchies().cpu.is_none() => Throttle::WithUsage,
+            Some(holder) => open(&host.cpu_file(holder, "cpu.stat")).map_or(Throttle::None, Throttle::Other),
+        };
+        let current =
+            if host.hierarchies().memory.is_some() { "memory.usage_in_bytes" } else { "memory.current" };
+        let stall = |file: &str| open(&host.identity_file(cgroup, file)).filter(|_| pressure);
+        let files = (stall("cpu.pressure"), stall("memory.pressure"), stall("io.pressure"));
+        Some(Self {
+            key,
+            subject: subject(host, found),
+            limits: limits.limits(cgroup),
+            usage,
+            throttle,
+            memory: open(&host.memory_file(cgroup, current)),
+            pressure: match files {
+                (Some(cpu), Some(memory), Some(io)) => Some(PressureFiles::new(cpu, memory, io, now_nsec)),
+                _ => None,
+            },
+            pressure_due: Due::spread(PERIOD_NSEC, key.0, now_nsec),
+            newest_pressure: Pressure::default(),
+            last: (0, [0; 3]),
+        })
+    }
+
+    /// The groups that it has values of.
+    pub fn groups(&self) -> impl Iterator<Item = Group> {
+        let throttled = !matches!(self.throttle, Throttle::None);
+        [
+            (Group::ContainerCpu, true),
+            (Group::ContainerThrottling, throttled),
+            (Group::ContainerMemory, self.memory.is_some()),
+            (Group::ContainerPressure, self.pressure.is_some()),
+            (Group::ContainerLimits, true),
+        ]
+        .into_iter()
+        .filter_map(|(group, has)| has.then_some(group))
+    }
+
+    /// Reads all that is due into the newest tick of `chunk`.
+    pub fn sample(&mut self, now_nsec: u64, reader: &mut Reader, track: &Track, chunk: &mut Chunk) -> Health {
+        let (usage, throttling) = match self.read_cpu(reader) {
+            Reading::Gone => return Health::Gone,
+            Reading::Unknown => (None, None),
+            Reading::Here((usage, throttling)) => (Some(usage), throttling),
+        };
+        if self.fell(usage, throttling) {
+            return Health::Reset;
+        }
+        track.put(Group::ContainerCpu, chunk, [usage.and_then(signed)]);
+        if let Some([periods, throttled_periods, throttled_usec]) = throttling {
+            let row = [signed(periods), signed(throttled_periods), signed(throttled_usec)];
+            track.put(Group::ContainerThrottling, chunk, row);
+        }
+        if let Some(memory) = &self.memory {
+            let current = reader.read(memory).parse(text::number).here();
+            track.put(Group::ContainerMemory, chunk, [current.and_then(signed)]);
+        }
+        self.read_pressure(now_nsec, reader);
+        track.put(Group::ContainerPressure, chunk, pressure_row(self.newest_pressure));
+        track.put(Group::ContainerLimits, chunk, self.limits.row());
+        Health::Alive
+    }
+
+    fn read_cpu(&self, reader: &mut Reader) -> Reading<(u64, Option<[u64; 3]>)> {
+        let (usage, mut throttling) = match &self.usage {
+            Usage::Cpuacct(file) => match reader.read(file).parse(text::cpuacct_usage_usec) {
+                Reading::Here(usage) => (usage, None),
+                Reading::Gone => return Reading::Gone,
+                Reading::Unknown => return Reading::Unknown,
+            },
+            Usage::CpuStat(file) => match reader.read(file).parse(text::cpu_stat) {
+                Reading::Here(text::CpuStat { usage_usec: Some(usage), throttling }) => (usage, throttling),
+                Reading::Gone => return Reading::Gone,
+                Reading::Here(_) | Reading::Unknown => return Reading::Unknown,
+            },
+        };
+        match &self.throttle {
+            Throttle::None => throttling = None,
+            Throttle::WithUsage => {}
+            Throttle::Other(file) => {
+                throttling = reader.read(file).parse(text::cpu_stat).here().and_then(|stat| stat.throttling);
+            }
+        }
+        let counters = |of: text::Throttling| [of.periods, of.throttled_periods, of.throttled_usec];
+        Reading::Here((usage, throttling.map(counters)))
+    }
+
+    /// Whether a counter is below what it was; remembers the new values.
+    fn fell(&mut self, usage: Option<u64>, throttling: Option<[u64; 3]>) -> bool {
+        let before = self.last;
+        self.last = (usage.unwrap_or(before.0), throttling.unwrap_or(before.1));
+        self.last.0 < before.0 || self.last.1.iter().zip(before.1).any(|(&now, before)| now < before)
+    }
+
+    fn read_pressure(&mut self, now_nsec: u64, reader: &mut Reader) {
+        let Some(files) = &mut self.pressure else { return };
+        if !self.pressure_due.is_due(now_nsec) {
+            return;
+        }
+        match files.read(now_nsec, reader) {
+            Answer::New(pressure) => self.newest_pressure = pressure,
+            // The guard's no means that the newest reading stands; an end shows in the usage too.
+            Answer::Refused | Answer::Gone => {}
+        }
+    }
+}
+
+/// A counter as the wire carries it.
+pub fn signed(value: u64) -> Option<i64> {
+    i64::try_from(value).ok()
+}
+
+fn pressure_row(Pressure { cpu, memory, io }: Pressure) -> [Option<i64>; 6] {
+    let some = |stall: Option<text::Stall>| stall.and_then(|stall| signed(stall.some_usec));
+    let full = |stall: Option<text::Stall>| stall.and_then(|stall| stall.full_usec).and_then(signed);
+    [some(cpu), full(cpu), some(memory), full(memory), some(io), full(io)]
+}

@@ -1,0 +1,90 @@
+//! A container in Focus: its threads' files and the quotas above it, read into a fold.
+
+use std::sync::atomic::Ordering;
+
+use berth::{Group, SeriesId};
+
+use crate::{
+    columns::Chunk,
+    container::Key,
+    fold::Fold,
+    host::{KeptFile, Reader, Reading, text},
+    series::Track,
+    threads::ThreadFile,
+};
+
+/// Invariant: `threads` and the fold's threads are the same, in the same order.
+pub(super) struct Focused {
+    key: Key,
+    track: Track,
+    quotas: Vec<KeptFile>,
+    threads: Vec<ThreadFile>,
+    fold: Fold,
+}
+
+impl Focused {
+    pub(super) fn new(key: Key, track: Track, quotas: Vec<KeptFile>, cpus: u32, now_nsec: u64) -> Self {
+        let fold = Fold::new(now_nsec, quotas.len(), cpus);
+        Self { key, track, quotas, threads: Vec::new(), fold }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(super) fn track(&self) -> &Track {
+        &self.track
+    }
+
+    pub(super) fn track_mut(&mut self) -> &mut Track {
+        &mut self.track
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        self.track.ids()
+    }
+
+    pub(super) fn add(&mut self, threads: Vec<ThreadFile>) {
+        for thread in threads {
+            self.fold.add(thread.started_nsec);
+            self.threads.push(thread);
+        }
+    }
+
+    /// Reads every quota and every thread once.
+    pub(super) fn read(&mut self, now_nsec: u64, reader: &mut Reader) {
+        for (index, quota) in self.quotas.iter().enumerate() {
+            let stat = reader.read(quota).parse(text::cpu_stat).here();
+            if let Some(throttling) = stat.and_then(|stat| stat.throttling) {
+                self.fold.throttled(index, now_nsec, throttling.throttled_usec);
+            }
+        }
+        // From the last to the first, because the last one takes the place of one that ended.
+        for index in (0..self.threads.len()).rev() {
+            match reader.read(&self.threads[index].file).parse(text::schedstat) {
+                Reading::Here(schedstat) => self.fold.thread(index, now_nsec, schedstat),
+                Reading::Gone => {
+                    self.fold.remove(index);
+                    self.threads.swap_remove(index).ended.store(true, Ordering::Relaxed);
+                }
+                Reading::Unknown => {}
+            }
+        }
+    }
+
+    pub(super) fn tick(&mut self, ordinal: u64, now_nsec: u64) {
+        self.fold.tick(ordinal, now_nsec);
+    }
+
+    /// Puts what is known of the chunk's ticks into it, and what came late for earlier ones.
+    pub(super) fn settle(&mut self, horizon_nsec: u64, chunk: &mut Chunk) {
+        let Some(place) = self.track.place(Group::ContainerThreads) else { return };
+        for (tick, ordinal) in (0..chunk.ticks()).zip(chunk.first_tick()..) {
+            let amounts = self.fold.send(ordinal);
+            chunk.put_at(place, tick, amounts.map(Some));
+        }
+        for series in self.track.ids() {
+            self.fold.corrections(horizon_nsec, |ordinal, amounts| chunk.put_late(series, ordinal, amounts));
+        }
+    }
+}
