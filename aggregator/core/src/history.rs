@@ -49,20 +49,32 @@ pub struct SubjectId(pub u32);
 /// A subject's group of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey {
-    /// Whose.
-    pub subject: SubjectId,
     /// Which metrics.
     pub group: Group,
+    /// Whose.
+    pub subject: SubjectId,
 }
 
-/// One column: a value a row, `None` where it is unknown.
+/// A value a row, `None` where it is unknown.
 pub type Values = Vec<Option<i64>>;
 
-/// Rows and columns, unpacked; series by rising key.
-#[derive(Debug)]
+/// Rows and columns, unpacked; series by rising key, and of each its columns one after another.
+#[derive(Debug, Default)]
 struct Block {
     times: Vec<AxisNsec>,
-    series: Vec<(SeriesKey, Vec<Values>)>,
+    series: Vec<(SeriesKey, Values)>,
+}
+
+impl Block {
+    /// The columns of one of its series.
+    fn columns<'a>(&self, values: &'a Values) -> std::slice::Chunks<'a, Option<i64>> {
+        values.chunks(self.times.len().max(1))
+    }
+
+    fn values(&self, key: SeriesKey) -> Option<&Values> {
+        let position = self.series.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        Some(&self.series[position].1)
+    }
 }
 
 /// Rows that never change again.
@@ -76,7 +88,7 @@ struct Chunk {
 
 impl Chunk {
     fn new(block: &Block, values: u64, like: Option<&Arc<Self>>) -> Arc<Self> {
-        let packed = Packed::new(block.times.len(), &block.series, like.map(|like| &like.packed));
+        let packed = Packed::new(block, like.map(|like| &like.packed));
         Arc::new(Self { times: block.times.as_slice().into(), values, packed })
     }
 
@@ -148,7 +160,8 @@ pub struct History {
 
 impl History {
     /// An empty history that keeps to `budget_bytes`, however the node's agent behaves: a quarter
-    /// for open ticks, half for sealed ones, a quarter for summaries.
+    /// for open ticks, a quarter for sealed ones, half for summaries. So a full window of each takes
+    /// about the same part of its share.
     pub fn new(budget_bytes: usize) -> Self {
         Self {
             budget_bytes,
@@ -172,7 +185,7 @@ impl History {
         while self.recent_bytes > self.budget_bytes / 4 && self.recent.len() > 1 {
             self.seal_second(self.recent.len() - 1);
         }
-        while self.sealed.bytes > self.budget_bytes / 2 {
+        while self.sealed.bytes > self.budget_bytes / 4 {
             self.summarise(|_| true);
         }
         self.keep_seconds(AxisNsec::default());
@@ -245,33 +258,26 @@ impl History {
     fn seal_second(&mut self, limit: usize) {
         let second = self.recent.front().map(|rows| rows.second());
         let count = self.recent.iter().take(limit).take_while(|rows| Some(rows.second()) == second).count();
-        let pieces: Vec<_> = self.recent.drain(..count).collect();
+        let pieces: Vec<Arc<Rows>> = self.recent.drain(..count).collect();
         self.recent_bytes -= pieces.iter().map(|rows| rows.heap_bytes()).sum::<usize>();
         let values = pieces.iter().map(|rows| rows.value_count()).sum();
-        let block = rows::join(pieces.iter(), &|_| true);
+        let block = rows::join(&pieces, &|_| true);
         self.sealed.push(Chunk::new(&block, values, self.sealed.chunks.back()));
     }
 
     /// Summarises the oldest sealed seconds that are `old`, as many as go into one chunk.
     fn summarise(&mut self, old: impl Fn(&Chunk) -> bool) {
-        let mut seconds: Vec<Arc<Rows>> = Vec::new();
-        while seconds.len() < SECONDS_PER_CHUNK && self.sealed.chunks.front().is_some_and(|chunk| old(chunk))
-        {
-            let Some(chunk) = self.sealed.pop() else { break };
-            self.aged.raw_values += chunk.values;
-            let second = self.summarizer.second(&chunk.block(&|_| true, 1));
-            let columns = second.series.into_iter().map(|(key, metrics)| Column { key, metrics });
-            seconds.push(Arc::new(Rows::new(0, second.times, columns.collect())));
-        }
-        let block = rows::join(seconds.iter(), &|_| true);
+        let count = self.sealed.chunks.iter().take(SECONDS_PER_CHUNK).take_while(|chunk| old(chunk)).count();
+        let chunks: Vec<Arc<Chunk>> = (0..count).map_while(|_| self.sealed.pop()).collect();
+        self.aged.raw_values += chunks.iter().map(|chunk| chunk.values).sum::<u64>();
+        let block = self.summarizer.summarise(chunks.iter().map(|chunk| chunk.block(&|_| true, 1)));
         self.seconds.push(Chunk::new(&block, 0, self.seconds.chunks.back()));
     }
 
     /// Drops the summaries from before `oldest`, and those beyond their share.
     fn keep_seconds(&mut self, oldest: AxisNsec) {
-        let over = |seconds: &Queue, budget: usize| seconds.bytes > budget;
         while self.seconds.chunks.front().is_some_and(|chunk| chunk.ends() < oldest)
-            || over(&self.seconds, self.budget_bytes / 4)
+            || self.seconds.bytes > self.budget_bytes / 2
         {
             let Some(chunk) = self.seconds.pop() else { break };
             self.aged.seconds += u64::try_from(chunk.times.len()).unwrap_or(u64::MAX);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use berth::columns::{Packer, put_unsigned, take_unsigned, unpack};
 
-use super::{SeriesKey, Values};
+use super::{Block, SeriesKey, Values};
 
 /// The columns of some series over the same rows.
 #[derive(Debug)]
@@ -25,22 +25,20 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Packs `series`, by rising key; each of their columns has `rows` values. `like` lends its keys
-    /// where they are the same.
-    pub(super) fn new(rows: usize, series: &[(SeriesKey, Vec<Values>)], like: Option<&Self>) -> Self {
-        let same =
-            like.filter(|like| like.keys.iter().eq(series.iter().map(|(key, _)| key))).map(|like| &like.keys);
-        let own_keys = if same.is_some() { 0 } else { series.len() };
-        let keys = same.map_or_else(|| series.iter().map(|(key, _)| *key).collect(), Arc::clone);
+    /// Packs a block. `like` lends its keys where they are the same.
+    pub(super) fn new(block: &Block, like: Option<&Self>) -> Self {
+        let keys = || block.series.iter().map(|(key, _)| *key);
+        let same = like.filter(|like| like.keys.iter().copied().eq(keys())).map(|like| &like.keys);
+        let own_keys = if same.is_some() { 0 } else { block.series.len() };
         let mut bytes = Vec::new();
-        let mut starts = Vec::with_capacity(series.len());
+        let mut starts = Vec::with_capacity(block.series.len());
         let mut absent = Vec::new();
-        for (key, columns) in series {
+        for (key, values) in &block.series {
             starts.push(
                 u32::try_from(bytes.len()).expect("a chunk is far below 4 GiB: its batches are bounded"),
             );
             let mut packer = Packer::new(&mut bytes);
-            for column in columns {
+            for column in block.columns(values) {
                 let mut last = 0_i64;
                 for value in column {
                     let value = value.unwrap_or(last);
@@ -49,11 +47,18 @@ impl Packed {
                 }
             }
             packer.finish();
-            if columns.iter().flatten().any(Option::is_none) {
-                absent.push((*key, absences(columns)));
+            if values.iter().any(Option::is_none) {
+                absent.push((*key, absences(values)));
             }
         }
-        Self { rows, keys, starts: starts.into(), bytes: bytes.into(), absent: absent.into(), own_keys }
+        Self {
+            rows: block.times.len(),
+            keys: same.map_or_else(|| keys().collect(), Arc::clone),
+            starts: starts.into(),
+            bytes: bytes.into(),
+            absent: absent.into(),
+            own_keys,
+        }
     }
 
     /// The keys, rising.
@@ -61,27 +66,22 @@ impl Packed {
         &self.keys
     }
 
-    /// The columns of the key at `position`; the caller knows how many a key has.
-    pub(super) fn columns(&self, position: usize, count: usize) -> Vec<Values> {
+    /// The `count` columns of the key at `position`, one after another.
+    pub(super) fn columns(&self, position: usize, count: usize) -> Values {
         let start = |position: usize| {
-            self.starts
-                .get(position)
-                .map_or(self.bytes.len(), |&start| usize::try_from(start).unwrap_or(usize::MAX))
+            let start = self.starts.get(position);
+            start.map_or(self.bytes.len(), |&start| usize::try_from(start).unwrap_or(usize::MAX))
         };
         let bytes = &self.bytes[start(position)..start(position + 1)];
         let mut values = Vec::with_capacity(count * self.rows);
         unpack("history", bytes, count * self.rows, &mut values).expect("only `new` packs");
         let mut present = self.presence(self.keys[position]);
-        let mut columns = Vec::with_capacity(count);
-        for column in values.chunks(self.rows.max(1)) {
-            let mut last = 0_i64;
-            let whole = column.iter().map(|difference| {
-                last = last.wrapping_add(*difference);
-                present.as_mut().is_none_or(|present| present.next().unwrap_or(true)).then_some(last)
-            });
-            columns.push(whole.collect());
-        }
-        columns
+        let mut last = 0_i64;
+        let whole = values.iter().enumerate().map(|(index, difference)| {
+            last = if index % self.rows == 0 { *difference } else { last.wrapping_add(*difference) };
+            present.as_mut().is_none_or(|present| present.next().unwrap_or(true)).then_some(last)
+        });
+        whole.collect()
     }
 
     /// What it keeps in memory; shared keys count where they are first used.
@@ -110,11 +110,11 @@ impl Packed {
     }
 }
 
-fn absences(columns: &[Values]) -> Box<[u8]> {
+fn absences(values: &Values) -> Box<[u8]> {
     let mut runs = Vec::new();
     let mut here = true;
     let mut length = 0;
-    for value in columns.iter().flatten() {
+    for value in values {
         if value.is_some() != here {
             put_unsigned(&mut runs, length);
             here = !here;
@@ -132,41 +132,44 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::history::SubjectId;
+    use crate::{history::SubjectId, time::AxisNsec};
 
     fn key(subject: u32) -> SeriesKey {
         SeriesKey { subject: SubjectId(subject), group: Group::ContainerCpu }
     }
 
+    fn block(rows: usize, series: Vec<Values>) -> Block {
+        let times = vec![AxisNsec::default(); rows];
+        Block { times, series: (0..).map(key).zip(series).collect() }
+    }
+
     proptest! {
         #[test]
         fn what_is_packed_is_unpacked_with_its_absent_values(
-            series in prop::collection::vec(prop::collection::vec(prop::collection::vec(
+            series in prop::collection::vec(prop::collection::vec(
                 prop_oneof![1 => Just(None), 2 => (-5..5_i64).prop_map(Some), 1 => any::<i64>().prop_map(Some)],
-                7), 3), 0..6)
+                21), 0..6)
         ) {
-            let series: Vec<(SeriesKey, Vec<Values>)> = (0..).map(key).zip(series).collect();
-            let packed = Packed::new(7, &series, None);
-            for (position, (key, columns)) in series.iter().enumerate() {
+            let block = block(7, series);
+            let packed = Packed::new(&block, None);
+            for (position, (key, values)) in block.series.iter().enumerate() {
                 prop_assert_eq!(packed.keys()[position], *key);
-                prop_assert_eq!(&packed.columns(position, 3), columns);
+                prop_assert_eq!(&packed.columns(position, 3), values);
             }
         }
     }
 
     #[test]
     fn ten_idle_ticks_cost_one_value_and_two_bytes() {
-        let idle = vec![(key(1), vec![vec![Some(60); 10]])];
-        assert_eq!(Packed::new(10, &idle, None).bytes.len(), 1 + 2);
+        assert_eq!(Packed::new(&block(10, vec![vec![Some(60); 10]]), None).bytes.len(), 1 + 2);
     }
 
     #[test]
     fn neighbours_in_time_share_their_keys() {
-        let series = vec![(key(1), vec![vec![Some(60)]])];
-        let first = Packed::new(1, &series, None);
-        let second = Packed::new(1, &series, Some(&first));
+        let first = Packed::new(&block(1, vec![vec![Some(60)]]), None);
+        let second = Packed::new(&block(1, vec![vec![Some(61)]]), Some(&first));
         assert!(Arc::ptr_eq(&first.keys, &second.keys));
-        let third = Packed::new(1, &[(key(2), vec![vec![Some(60)]])], Some(&second));
+        let third = Packed::new(&block(1, vec![vec![Some(60)], vec![None]]), Some(&second));
         assert!(!Arc::ptr_eq(&second.keys, &third.keys));
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: the rows of one piece lie within one second of the axis. What is never corrected is
 //! shared, so that changing a piece which a reader holds copies the few amounts only.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use berth::Kind;
 
@@ -133,26 +133,27 @@ fn second(at: AxisNsec) -> u64 {
 }
 
 /// Pieces in the order of time as one block; where a series is not in a piece, it is unknown.
-pub(super) fn join<'a>(
-    pieces: impl Iterator<Item = &'a Arc<Rows>>,
-    wanted: &dyn Fn(SeriesKey) -> bool,
-) -> Block {
-    let mut times: Vec<AxisNsec> = Vec::new();
-    let mut series: BTreeMap<SeriesKey, Vec<Values>> = BTreeMap::new();
+pub(super) fn join(pieces: &[Arc<Rows>], wanted: &dyn Fn(SeriesKey) -> bool) -> Block {
+    let times: Vec<AxisNsec> = pieces.iter().flat_map(|piece| &piece.times).copied().collect();
+    let mut series: Vec<(SeriesKey, Values)> = Vec::new();
+    let mut before = 0;
     for piece in pieces {
-        let before = times.len();
-        times.extend(&piece.times);
+        let mut position = 0;
         for column in piece.columns().filter(|column| wanted(column.key)) {
-            let joined =
-                series.entry(column.key).or_insert_with(|| vec![Values::new(); column.metrics.len()]);
-            for (joined, values) in joined.iter_mut().zip(&column.metrics) {
-                joined.resize(before, None);
-                joined.extend(values);
+            // Nearly always the next piece has the same series in the same order.
+            if series.get(position).is_none_or(|(key, _)| *key != column.key) {
+                position = series.binary_search_by_key(&column.key, |(key, _)| *key).unwrap_or_else(|at| {
+                    series.insert(at, (column.key, vec![None; column.metrics.len() * times.len()]));
+                    at
+                });
             }
+            for (metric, values) in column.metrics.iter().enumerate() {
+                let start = metric * times.len() + before;
+                series[position].1[start..start + values.len()].copy_from_slice(values);
+            }
+            position += 1;
         }
+        before += piece.times.len();
     }
-    for values in series.values_mut().flatten() {
-        values.resize(times.len(), None);
-    }
-    Block { times, series: series.into_iter().collect() }
+    Block { times, series }
 }

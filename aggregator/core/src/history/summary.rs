@@ -4,11 +4,9 @@
 //! over the second. Invariant: no change is taken across an unknown value, nor where a counter went
 //! back. A second in which nothing of that is known has no summary; it is never zero.
 
-use std::collections::HashMap;
-
 use berth::Kind;
 
-use super::{Block, SeriesKey, Values};
+use super::{Block, Values};
 
 /// Values of a metric that become a column each.
 pub(super) const COLUMNS_PER_METRIC: usize = 3;
@@ -27,52 +25,61 @@ impl Summary {
     }
 }
 
-/// Summarises second after second; it remembers the newest values, because a counter's first change
-/// in a second starts in the second before.
+/// Summarises second after second; it remembers the one before, in which a counter's first change
+/// starts.
 #[derive(Debug, Default)]
 pub(super) struct Summarizer {
-    newest: HashMap<SeriesKey, Vec<Option<i64>>>,
+    before: Block,
 }
 
 impl Summarizer {
-    /// Goes on after these seconds, whose columns are those of [`seconds`].
+    /// Goes on after these summaries.
     pub(super) fn after(summaries: &Block) -> Self {
-        let newest = |columns: &Vec<Values>| {
-            columns
-                .iter()
-                .step_by(COLUMNS_PER_METRIC)
-                .map(|values| values.last().copied().flatten())
-                .collect()
+        let newest = |values: &Values| {
+            let columns = summaries.columns(values).step_by(COLUMNS_PER_METRIC);
+            columns.map(|values| values.last().copied().flatten()).collect()
         };
-        Self { newest: summaries.series.iter().map(|(key, columns)| (*key, newest(columns))).collect() }
+        let series = summaries.series.iter().map(|(key, values)| (*key, newest(values))).collect();
+        Self { before: Block { times: summaries.times.last().copied().into_iter().collect(), series } }
     }
 
-    /// Summarises the ticks of the next second as a block of one row: for each metric its value,
-    /// smallest and largest.
-    pub(super) fn second(&mut self, ticks: &Block) -> Block {
-        let before = std::mem::take(&mut self.newest);
-        let mut series = Vec::with_capacity(ticks.series.len());
-        for (key, columns) in &ticks.series {
-            let known = before.get(key);
-            let mut out = Vec::with_capacity(columns.len() * COLUMNS_PER_METRIC);
-            for (index, (metric, values)) in key.group.metrics().iter().zip(columns).enumerate() {
-                let before = known.and_then(|known| known.get(index).copied().flatten());
-                let summary = summary(metric.kind, before, values);
-                out.extend([
-                    vec![summary.map(|summary| summary.value)],
-                    vec![summary.map(|summary| summary.min)],
-                    vec![summary.map(|summary| summary.max)],
-                ]);
+    /// Summarises seconds, each the ticks of one: a block of one row a second, in which each metric
+    /// has its value, smallest and largest.
+    pub(super) fn summarise(&mut self, seconds: impl ExactSizeIterator<Item = Block>) -> Block {
+        let rows = seconds.len();
+        let mut out = Block::default();
+        for (row, ticks) in seconds.enumerate() {
+            out.times.extend(ticks.times.last());
+            let mut position = 0;
+            for (key, values) in &ticks.series {
+                let metrics = key.group.metrics();
+                if out.series.get(position).is_none_or(|(known, _)| known != key) {
+                    position = out.series.binary_search_by_key(key, |(key, _)| *key).unwrap_or_else(|at| {
+                        let unknown = vec![None; metrics.len() * COLUMNS_PER_METRIC * rows];
+                        out.series.insert(at, (*key, unknown));
+                        at
+                    });
+                }
+                let before = self.before.values(*key);
+                for (metric, (of, values)) in metrics.iter().zip(ticks.columns(values)).enumerate() {
+                    let before = before.and_then(|before| self.before.columns(before).nth(metric));
+                    let before = before.and_then(|before| before.last().copied().flatten());
+                    let Some(Summary { value, min, max }) = summary(of.kind, before, values) else {
+                        continue;
+                    };
+                    for (column, value) in (metric * COLUMNS_PER_METRIC..).zip([value, min, max]) {
+                        out.series[position].1[column * rows + row] = Some(value);
+                    }
+                }
+                position += 1;
             }
-            series.push((*key, out));
-            let newest = columns.iter().map(|values| values.last().copied().flatten()).collect();
-            self.newest.insert(*key, newest);
+            self.before = ticks;
         }
-        Block { times: ticks.times.last().copied().into_iter().collect(), series }
+        out
     }
 }
 
-fn summary(kind: Kind, before: Option<i64>, values: &Values) -> Option<Summary> {
+fn summary(kind: Kind, before: Option<i64>, values: &[Option<i64>]) -> Option<Summary> {
     let known = || values.iter().copied().flatten();
     match kind {
         Kind::Gauge => Summary::of(known().last()?, known()),
@@ -92,7 +99,7 @@ mod tests {
     use super::*;
 
     fn of(kind: Kind, before: Option<i64>, values: &[Option<i64>]) -> Option<(i64, i64, i64)> {
-        summary(kind, before, &values.to_vec()).map(|summary| (summary.value, summary.min, summary.max))
+        summary(kind, before, values).map(|summary| (summary.value, summary.min, summary.max))
     }
 
     #[test]

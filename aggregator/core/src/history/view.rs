@@ -3,7 +3,7 @@
 //! Invariant: a view never changes. It shares its chunks with the history and with every other
 //! view, and unpacks them one at a time, so that reading all of a large node costs little memory.
 
-use std::{ops::Range, sync::Arc};
+use std::{iter::once, ops::Range, sync::Arc};
 
 use super::{
     Block, Chunk, SeriesKey, Values,
@@ -105,7 +105,7 @@ impl HistoryView {
         pieces.filter(move |piece| overlaps(piece.times(), &inside)).filter_map(move |piece| {
             let block = match piece {
                 Piece::Sealed(chunk) => chunk.block(&wanted, 1),
-                Piece::Recent(rows) => rows::join(std::iter::once(rows), &wanted),
+                Piece::Recent(rows) => rows::join(std::slice::from_ref(rows), &wanted),
             };
             slice(within(block, &during), 1)
         })
@@ -132,8 +132,8 @@ impl HistoryView {
         parts.into_iter().filter_map(move |part| {
             let block = match part {
                 Part::Done(chunk) => chunk.block(&wanted, COLUMNS_PER_METRIC),
-                Part::Sealed(chunk) => summarizer.second(&chunk.block(&wanted, 1)),
-                Part::Recent(rows) => summarizer.second(&rows::join(rows.iter(), &wanted)),
+                Part::Sealed(chunk) => summarizer.summarise(once(chunk.block(&wanted, 1))),
+                Part::Recent(rows) => summarizer.summarise(once(rows::join(rows, &wanted))),
             };
             slice(within(block, &during), COLUMNS_PER_METRIC)
         })
@@ -174,15 +174,17 @@ fn within(block: Block, during: &Range<AxisNsec>) -> Block {
         return block;
     }
     let keep: Vec<bool> = block.times.iter().map(|at| during.contains(at)).collect();
-    let kept =
-        |values: Values| values.into_iter().zip(&keep).filter_map(|(value, keep)| keep.then_some(value));
-    let series = block
-        .series
-        .into_iter()
-        .map(|(key, columns)| (key, columns.into_iter().map(|values| kept(values).collect()).collect()));
+    let kept = |values: Values| {
+        // One mark a row, column after column.
+        values
+            .into_iter()
+            .zip(keep.iter().cycle())
+            .filter_map(|(value, keep)| keep.then_some(value))
+            .collect()
+    };
     Block {
-        series: series.collect(),
         times: block.times.into_iter().filter(|at| during.contains(at)).collect(),
+        series: block.series.into_iter().map(|(key, values)| (key, kept(values))).collect(),
     }
 }
 
@@ -190,20 +192,14 @@ fn slice(block: Block, columns_per_metric: usize) -> Option<Slice> {
     if block.times.is_empty() || block.series.is_empty() {
         return None;
     }
-    let metrics = |columns: Vec<Values>| {
-        let mut columns = columns.into_iter();
-        let mut metrics = Vec::new();
-        while let Some(values) = columns.next() {
-            let mut extreme =
-                || if columns_per_metric == 1 { None } else { columns.next() }.unwrap_or_default();
-            let (min, max) = (extreme(), extreme());
-            metrics.push(MetricValues { values, min, max });
-        }
-        metrics
+    let metrics = |values: &Values| {
+        let columns: Vec<&[Option<i64>]> = block.columns(values).collect();
+        let metric = |columns: &[&[Option<i64>]]| {
+            let column = |index: usize| columns.get(index).map(|values| values.to_vec()).unwrap_or_default();
+            MetricValues { values: column(0), min: column(1), max: column(2) }
+        };
+        columns.chunks(columns_per_metric).map(metric).collect()
     };
-    let series = block.series.into_iter();
-    Some(Slice {
-        times: block.times,
-        series: series.map(|(key, columns)| SliceSeries { key, metrics: metrics(columns) }).collect(),
-    })
+    let series = block.series.iter().map(|(key, values)| SliceSeries { key: *key, metrics: metrics(values) });
+    Some(Slice { series: series.collect(), times: block.times })
 }

@@ -61,8 +61,8 @@ impl Node {
         self.stream.begun = true;
         let schema = &self.stream.schema;
         self.subjects.end_unless(|series| schema.get(series).is_some(), now);
-        let earlier = self.retired.iter().filter(|retired| retired.seq < record.seq());
-        let series = earlier.map(|retired| retired.series).collect();
+        let earlier = self.retired.iter().filter(|(_, retired)| retired.seq < record.seq());
+        let series = earlier.map(|(series, _)| *series).collect();
         self.stream.schema.retire(&Retire { seq: record.seq(), series });
     }
 
@@ -178,16 +178,18 @@ impl Node {
     fn retire(&mut self, retire: &Retire, place: Place, now: AxisNsec) {
         self.stream.schema.retire(retire);
         let at = self.newest.map_or(now, |newest| newest.at);
-        self.retired.retain(|retired| at.since(retired.at) <= 2 * SILENT_FOR);
+        self.retired.retain(|_, retired| at.since(retired.at) <= 2 * SILENT_FOR);
         for series in &retire.series {
             self.stream.bases.forget(*series);
             if place == Place::New {
                 self.subjects.end(*series, at);
-                self.retired.push(Retired { series: *series, seq: retire.seq, at });
+                self.retired.insert(*series, Retired { seq: retire.seq, at });
             }
         }
-        let over = self.retired.len().saturating_sub(RETIRED_SERIES);
-        self.retired.drain(..over);
+        // Ids rise, so the first is the oldest.
+        while self.retired.len() > RETIRED_SERIES {
+            self.retired.pop_first();
+        }
     }
 
     fn gap(&mut self, gap: &Gap, place: Place, now: AxisNsec) {

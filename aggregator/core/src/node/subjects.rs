@@ -34,7 +34,7 @@ pub struct SubjectView {
     pub id: SubjectId,
     /// What it is.
     pub subject: Arc<Subject>,
-    /// Who; `None` for the node itself and for GPUs.
+    /// Who; `None` for the node itself, for GPUs, and for work on those that is nobody's.
     pub who: Option<WhoRef>,
     /// Why it has its role; empty where nobody is it.
     pub role_reason: Arc<str>,
@@ -108,6 +108,8 @@ impl Subjects {
             id
         });
         self.same.insert(sameness, id);
+        let is_named = self.all.get(&id).is_some_and(|known| known.view.who.is_some());
+        let identity = if is_named { None } else { self.identify(&series.subject, roster) };
         let known = self.all.entry(id).or_insert_with(|| Known {
             view: SubjectView {
                 id,
@@ -123,10 +125,7 @@ impl Subjects {
             ended: AxisNsec::default(),
             meter: PeakMeter::default(),
         });
-        if let Subject::Container(container) = &series.subject
-            && known.view.who.is_none()
-        {
-            let Identity { who, reason } = roster.identify(container);
+        if let Some(Identity { who, reason }) = identity {
             known.view.who = Some(who);
             known.view.role_reason = reason;
         }
@@ -137,6 +136,19 @@ impl Subjects {
         }
         self.series.insert(series.id, SeriesKey { subject: id, group: series.group });
         self.shared = None;
+    }
+
+    fn identify(&self, subject: &Subject, roster: &Roster) -> Option<Identity> {
+        match subject {
+            Subject::Container(container) => Some(roster.identify(container)),
+            // A container's part of a GPU is that container's.
+            Subject::GpuContainer(part) => self.all.values().find_map(|known| {
+                let who = known.view.who.as_ref().filter(|_| known.view.live)?;
+                let reason = Arc::clone(&known.view.role_reason);
+                (Some(&who.cgroup) == part.cgroup.as_ref()).then(|| Identity { who: Arc::clone(who), reason })
+            }),
+            Subject::Node | Subject::Gpu(_) => None,
+        }
     }
 
     /// A series ended; its subject ends with the last of them.

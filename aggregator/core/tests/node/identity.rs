@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use berth::{Group, Subject};
+use berth::{GpuContainerSubject, Group, Seq, Series, SeriesId, Subject};
 use berth_core::{node::NodeLimits, who::Role};
 
-use crate::{agent::container, world::World};
+use crate::{
+    agent::container,
+    world::{World, attached},
+};
 
 #[test]
 fn a_subject_says_who_it_is_and_why() {
@@ -26,6 +29,29 @@ fn a_subject_says_who_it_is_and_why() {
     assert_eq!(model.first_sample, Some(crate::agent::at(0)));
     assert_eq!(system.who.as_ref().unwrap().container, "init.scope");
     assert_eq!(&*system.role_reason, "no label and no selector matches");
+}
+
+#[test]
+fn a_part_of_a_gpu_belongs_to_the_container_that_uses_it() {
+    let mut node = attached();
+    let part = |cgroup: Option<&str>| {
+        Subject::GpuContainer(GpuContainerSubject {
+            gpu_uuid: "GPU-1".into(),
+            cgroup: cgroup.map(Into::into),
+        })
+    };
+    let series = [
+        (Group::ContainerCpu, container("/m-shop", 7)),
+        (Group::GpuContainer, part(Some("/m-shop"))),
+        (Group::GpuContainer, part(None)),
+    ];
+    for (id, (group, subject)) in (1..).zip(series) {
+        let id = SeriesId::new(id).unwrap();
+        node.series(Series { id, first_seq: Seq::FIRST, group, subject }).unwrap();
+    }
+    let roles: Vec<_> =
+        node.view().subjects.iter().map(|subject| subject.who.as_ref().map(|who| who.role)).collect();
+    assert_eq!(roles, [Some(Role::Model), Some(Role::Model), None]);
 }
 
 #[test]
