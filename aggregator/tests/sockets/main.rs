@@ -1,0 +1,14 @@
+//! The aggregator over real sockets, with agents and load workers played by hand.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod agent;
+mod delivery;
+mod episodes;
+mod load;
+mod metrics;
+mod process;
+mod samples;
+mod scene;
+mod server;
+mod worker;
