@@ -91,7 +91,9 @@ mod tests {
     const ASKED: Rates = Rates { tick_hz: 10, thread_hz: 50 };
 
     fn after(governor: &mut Governor, seconds: u32, cpus: f64) -> Rates {
-        (0..seconds).for_each(|_| drop(governor.second(cpus, ASKED, true)));
+        for _ in 0..seconds {
+            governor.second(cpus, ASKED, true);
+        }
         governor.rates(ASKED, true)
     }
 
@@ -108,7 +110,9 @@ mod tests {
     #[test]
     fn without_threads_in_focus_the_ticks_give_way_at_once() {
         let mut governor = Governor::new(0.02);
-        (0..3).for_each(|_| drop(governor.second(0.05, ASKED, false)));
+        for _ in 0..3 {
+            governor.second(0.05, ASKED, false);
+        }
         assert_eq!(governor.rates(ASKED, false), Rates { tick_hz: 5, ..ASKED });
     }
 
@@ -126,7 +130,9 @@ mod tests {
         assert_eq!(after(&mut Governor::new(0.0), 100, 5.0), ASKED);
         let slow = Rates { tick_hz: 1, thread_hz: 10 };
         let mut governor = Governor::new(0.02);
-        (0..30).for_each(|_| drop(governor.second(0.5, slow, true)));
+        for _ in 0..30 {
+            governor.second(0.5, slow, true);
+        }
         assert_eq!(governor.rates(slow, true), slow);
     }
 }

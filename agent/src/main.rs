@@ -1,9 +1,12 @@
 //! The agent's process: arguments, logging, exit codes.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
-use tracing::{error, level_filters::LevelFilter};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// A flag that cannot be followed.
@@ -15,7 +18,8 @@ const ENVIRONMENT: u8 = 3;
 fn main() -> ExitCode {
     let args = berth_agent::args::Args::parse();
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.with_ansi(io::stderr().is_terminal()).init();
     let (code, problem) = match args.config() {
         Err(usage) => (USAGE, usage.to_string()),
         Ok(config) => match berth_agent::run(config) {
@@ -23,6 +27,6 @@ fn main() -> ExitCode {
             Err(problem) => (ENVIRONMENT, format!("{problem:#}")),
         },
     };
-    error!("{problem}");
+    eprintln!("berth-agent: {problem}");
     ExitCode::from(code)
 }

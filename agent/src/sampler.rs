@@ -216,7 +216,6 @@ impl Sampler {
             return;
         };
         if chunk.ticks() == 0 {
-            chunk.restart(self.next_tick);
             self.missed_before = std::mem::take(&mut self.missed_ticks);
         }
         self.fill(now_nsec, &mut chunk);
@@ -257,9 +256,6 @@ impl Sampler {
             }
         }
         let Some(mut chunk) = self.chunk.take().or_else(|| self.empty_chunk()) else { return };
-        if chunk.ticks() == 0 {
-            chunk.restart(self.next_tick);
-        }
         let horizon_nsec = now_nsec.saturating_sub(nsec_of(limits::CORRECTION_HORIZON));
         self.focus.iter_mut().for_each(|focused| focused.settle(horizon_nsec, &mut chunk));
         let (mut added, mut retired) = (std::mem::take(&mut self.begun), Vec::new());
@@ -286,8 +282,9 @@ impl Sampler {
 
     /// An emptied chunk of the layout in force, or a new one while there are few.
     fn empty_chunk(&mut self) -> Option<Chunk> {
-        while let Some(chunk) = self.giver.emptied() {
+        while let Some(mut chunk) = self.giver.emptied() {
             if Arc::ptr_eq(chunk.layout(), &self.layout) && chunk.capacity() == self.capacity {
+                chunk.restart(self.next_tick);
                 return Some(chunk);
             }
             self.chunks -= 1;
@@ -297,7 +294,9 @@ impl Sampler {
         }
         self.chunks += 1;
         let late = self.focus.len() * limits::CORRECTION_TICKS;
-        Some(Chunk::new(Arc::clone(&self.layout), self.capacity, late))
+        let mut chunk = Chunk::new(Arc::clone(&self.layout), self.capacity, late);
+        chunk.restart(self.next_tick);
+        Some(chunk)
     }
 
     /// As many as fit into a flush period, and into a batch.

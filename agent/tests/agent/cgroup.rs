@@ -1,0 +1,116 @@
+//! A real cgroup of our own, with real work in it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use berth_agent::host::HostRoot;
+
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// `/<root>/c1` in every hierarchy that the agent reads; emptied and removed when dropped.
+pub(crate) struct TestCgroup {
+    /// The path below the hierarchy's root that `--cgroup-root` takes.
+    pub(crate) root: String,
+    hierarchies: Vec<PathBuf>,
+    host: HostRoot,
+    work: Vec<Child>,
+}
+
+impl TestCgroup {
+    /// Makes one. `None`, and a printed line, where this machine does not let us.
+    pub(crate) fn make() -> Option<Self> {
+        let host = HostRoot::open(Path::new("/proc"), Path::new("/")).ok()?;
+        let mounts = host.hierarchies().clone();
+        let mounted = [mounts.unified, mounts.cpu, mounts.cpuacct, mounts.memory];
+        let mut hierarchies: Vec<PathBuf> = mounted.into_iter().flatten().collect();
+        hierarchies.sort();
+        hierarchies.dedup();
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let root = format!("/berth-agent-test-{}-{number}", std::process::id());
+        let made = Self { root, hierarchies, host, work: Vec::new() };
+        match made.make_directories() {
+            Ok(()) => Some(made),
+            Err(error) => {
+                println!("skipped: no cgroup can be made here: {error}");
+                None
+            }
+        }
+    }
+
+    fn make_directories(&self) -> io::Result<()> {
+        for hierarchy in &self.hierarchies {
+            let root = hierarchy.join(self.root.trim_start_matches('/'));
+            fs::create_dir(&root)?;
+            for above in [hierarchy, &root] {
+                // v2 only; where a controller is taken or absent, the files below tell.
+                drop(fs::write(above.join("cgroup.subtree_control"), "+cpu +memory"));
+            }
+            fs::create_dir(root.join("c1"))?;
+        }
+        Ok(())
+    }
+
+    /// The container's path, as the agent will name it.
+    pub(crate) fn container(&self) -> String {
+        format!("{}/c1", self.root)
+    }
+
+    /// Sets a quota. `false`: the kernel has none for us.
+    pub(crate) fn limit_cpu(&self, quota_usec: u32, period_usec: u32) -> bool {
+        let write =
+            |file: &str, text: String| fs::write(self.host.cpu_file(&self.container(), file), text).is_ok();
+        if self.host.hierarchies().cpu.is_some() {
+            write("cpu.shares", "262144".into())
+                && write("cpu.cfs_period_us", period_usec.to_string())
+                && write("cpu.cfs_quota_us", quota_usec.to_string())
+        } else {
+            write("cpu.weight", "10000".into()) && write("cpu.max", format!("{quota_usec} {period_usec}"))
+        }
+    }
+
+    /// Removes the container's directories and makes them again.
+    pub(crate) fn remake_container(&self) {
+        for hierarchy in &self.hierarchies {
+            let directory = hierarchy.join(self.container().trim_start_matches('/'));
+            fs::remove_dir(&directory).unwrap();
+            fs::create_dir(&directory).unwrap();
+        }
+    }
+
+    /// Starts a busy loop in it.
+    pub(crate) fn work(&mut self) {
+        let child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        for hierarchy in &self.hierarchies {
+            let procs = hierarchy.join(self.container().trim_start_matches('/')).join("cgroup.procs");
+            fs::write(procs, child.id().to_string()).unwrap();
+        }
+        self.work.push(child);
+    }
+}
+
+impl Drop for TestCgroup {
+    fn drop(&mut self) {
+        for child in &mut self.work {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        for hierarchy in &self.hierarchies {
+            let root = hierarchy.join(self.root.trim_start_matches('/'));
+            for directory in [root.join("c1"), root] {
+                // A process that was just killed holds its cgroup for a moment.
+                let deadline = berth_agent::clock::now_nsec() + 2_000_000_000;
+                while fs::remove_dir(&directory)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
+                    && berth_agent::clock::now_nsec() < deadline
+                {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+}
