@@ -36,7 +36,8 @@ fn demo() -> Command {
 
 /// Cgroups of demonstrations, under any hierarchy.
 fn left_behind() -> BTreeSet<String> {
-    let mounts = ["", "cpu", "cpuacct", "memory", "unified"].map(|name| Path::new("/sys/fs/cgroup").join(name));
+    let mounts =
+        ["", "cpu", "cpuacct", "memory", "unified"].map(|name| Path::new("/sys/fs/cgroup").join(name));
     let names = mounts.iter().flat_map(|mount| fs::read_dir(mount).into_iter().flatten().flatten());
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("berth-demo-")).collect()
@@ -93,8 +94,10 @@ fn the_scanner_is_found_and_moving_it_helps() {
     let (culprit, share) = &shares(&found)[0];
     assert!(culprit.contains("scanner") && *share >= 0.8, "{found}");
     assert_eq!(text(&found, "/contention/0/shares/0/role"), "scanner");
-    let (estimate, measured) =
-        (number(&found, "/contention/0/slowdown/estimate"), number(&found, "/contention/0/measured_slowdown"));
+    let (estimate, measured) = (
+        number(&found, "/contention/0/slowdown/estimate"),
+        number(&found, "/contention/0/measured_slowdown"),
+    );
     assert!((estimate / measured - 1.0).abs() <= 0.25, "estimate {estimate}, measured {measured}");
     let (lo, hi) = (number(&found, "/contention/0/slowdown/lo"), number(&found, "/contention/0/slowdown/hi"));
     assert!(lo <= estimate && estimate <= hi);
@@ -102,7 +105,9 @@ fn the_scanner_is_found_and_moving_it_helps() {
     let advice = found.pointer("/advice").and_then(Value::as_array).unwrap();
     let separate = advice.iter().find(|advice| text(advice, "/code") == "BA101").unwrap();
     let commands = separate.to_string();
-    for part in ["kubectl label node node-a node_for=models", "kubectl taint node node-a node_for=models:NoSchedule"] {
+    for part in
+        ["kubectl label node node-a node_for=models", "kubectl taint node node-a node_for=models:NoSchedule"]
+    {
         assert!(commands.contains(part), "{part} in {commands}");
     }
 
@@ -110,7 +115,8 @@ fn the_scanner_is_found_and_moving_it_helps() {
     assert_eq!(text(&found, "/verification/generator"), "ok");
     assert!(number(&found, "/verification/p99_ratio/hi") < 1.0);
     assert!(number(&found, "/verification/throughput_ratio/lo") > 1.0);
-    let back = number(&found, "/verification/service_mean_usec") / number(&found, "/baseline/service_mean_usec");
+    let back =
+        number(&found, "/verification/service_mean_usec") / number(&found, "/baseline/service_mean_usec");
     assert!((0.8..=1.2).contains(&back), "mean service time is {back} times the baseline's");
 }
 
@@ -154,8 +160,7 @@ fn ctrl_c_leaves_nothing_behind() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scratch = tempfile::tempdir().unwrap();
     let log = scratch.path().join("log");
-    let mut child =
-        demo().stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut child = demo().stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
     let said = || fs::read_to_string(&log).unwrap();
     let ended = wait_for("the model to serve", DEADLINE, || {
         let ended = child.try_wait().unwrap();
@@ -194,7 +199,8 @@ fn a_port_in_use_is_named_and_nothing_is_left_behind() {
 
 #[test]
 fn a_flag_that_makes_no_sense_is_a_usage_error() {
-    for flags in [["--model-cpu-limit", "0"], ["--seconds", "1"], ["--scanners", "0"], ["--without", "model"]] {
+    for flags in [["--model-cpu-limit", "0"], ["--seconds", "1"], ["--scanners", "0"], ["--without", "model"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_berth")).arg("demo").args(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
     }

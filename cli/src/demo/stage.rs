@@ -3,6 +3,7 @@
 //! Three groups stand side by side: one a node, and one for Berth and its load generator, whose
 //! weight keeps them out of what they measure. Side by side and not one inside the other, because
 //! the kernel parts a group's weight over the CPUs by load, and Berth's would take the nodes' part.
+//! Berth's own group is the instrument and belongs to neither node.
 //! Invariant: whatever happens, dropping the stage leaves no process and no cgroup, because each
 //! group kills what is in it.
 
@@ -98,9 +99,6 @@ impl Stage {
             let mut command = groups.own.entering(&binaries.path("berth-agent"));
             command.args(["--server", &server, "--node", name, "--cpus", &cpus.list()]);
             command.args(["--cgroup-root", &group.path()]);
-            if name == "node-b" {
-                command.args(["--system-cgroup", &groups.own.path()]);
-            }
             berth.push(Program::start(&format!("berth-agent-{name}"), command, &second, scratch.path())?);
         }
         let mut worker = groups.own.entering(&binaries.path("berth-loadgen"));

@@ -12,6 +12,7 @@ use crate::{
         dedicate::{Dedication, NodeFor, Workload, template},
         survey::{Pod, Room, Survey, is_system, owner_of},
     },
+    sizing::CpuMilli,
     time::AxisNsec,
     who::{Role, Who},
 };
@@ -119,6 +120,8 @@ struct Plan<'a> {
     nodes: Vec<usize>,
     /// All of it fits, and was checked.
     proven: bool,
+    /// It fits only where what is kept apart takes the CPU time that is left.
+    squeezed: bool,
     models: Vec<&'a Pod>,
     apart: Vec<&'a Pod>,
     models_moved: usize,
@@ -145,8 +148,14 @@ impl<'a> Plan<'a> {
             Problem { room, models: items(&|pod| pod.role == Role::Model), others: items(&is_apart) };
         let checked = |problem: &Problem| assign(problem).filter(|found| check::holds(problem, found));
         let both = checked(&problem);
-        let proven = both.is_some();
-        let found: Option<Assignment> = both.or_else(|| {
+        // Batch work needs its memory, and is only slower with less CPU time than it could take.
+        let squeezed = both.is_none();
+        let fitting = both.or_else(|| {
+            problem.others.iter_mut().for_each(|other| other.need.cpu = CpuMilli::default());
+            checked(&problem)
+        });
+        let proven = fitting.is_some();
+        let found: Option<Assignment> = fitting.or_else(|| {
             problem.others.clear();
             checked(&problem)
         });
@@ -156,6 +165,7 @@ impl<'a> Plan<'a> {
         Self {
             nodes,
             proven,
+            squeezed,
             models: survey.pods.iter().filter(|pod| pod.role == Role::Model).collect(),
             apart: survey.pods.iter().filter(|pod| is_apart(pod)).collect(),
             models_moved: places
@@ -241,6 +251,12 @@ fn assumptions(
         assumptions.push(format!(
             "another node is needed: the scanners need {cpu} CPU and {memory} of memory away from the models, \
              which no other node that is seen has; add it before the taint, or they will wait for a place"
+        ));
+    } else if plan.squeezed {
+        let Room { cpu, .. } = sum(&plan.apart);
+        assumptions.push(format!(
+            "the scanners took up to {cpu} CPU and ask for less than that: away from the models they share what \
+             CPU time is left, and are slower by it"
         ));
     }
     for (owner, workload) in workloads {

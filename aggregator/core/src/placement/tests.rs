@@ -191,6 +191,19 @@ fn with_one_node_the_advice_says_that_another_is_needed() {
 }
 
 #[test]
+fn batch_work_that_took_more_cpu_than_is_left_is_slower_there_and_the_advice_says_so() {
+    let mut landscape = two_nodes();
+    landscape.nodes[0].containers.push(tenant(scanner("scan-b"), 1_500));
+    let advised = run(&landscape);
+    let advice = only(&advised, "BA101");
+    assert_eq!(
+        (advice.proof, advice.title.as_str()),
+        (Proof::Feasible, "give the models nodes of their own: node-1")
+    );
+    assert!(advice.assumptions[0].contains("are slower by it"), "{:?}", advice.assumptions);
+}
+
+#[test]
 fn models_that_fit_nowhere_get_no_steps() {
     let mut landscape = two_nodes();
     landscape.nodes[0].containers[0].peak.cpu = Some(CpuMilli(5000));
