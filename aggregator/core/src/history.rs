@@ -17,7 +17,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use berth::{Group, limits};
 
-use self::{packed::Packed, summary::Summarizer};
+use self::{
+    packed::Packed,
+    summary::{COLUMNS_PER_METRIC, Summarizer},
+};
 pub use self::{
     rows::{Column, Rows},
     view::{HistoryView, MetricValues, Resolution, Slice, SliceSeries},
@@ -41,6 +44,11 @@ const SECONDS_PER_CHUNK: usize = 10;
 
 /// The same as a time.
 const CHUNK_SPAN: Duration = Duration::from_secs(10);
+
+/// Cells of one chunk before it is packed, 32 MiB of them: a second of 800 containers at 100 Hz. An
+/// agent that names other series at each tick could otherwise make a chunk far larger than what it
+/// was made of.
+const CHUNK_CELLS: usize = 4 * limits::BATCH_VALUES;
 
 /// Something that is sampled on a node, for the life of the aggregator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,13 +91,17 @@ struct Chunk {
     times: Box<[AxisNsec]>,
     /// Values appended, for the account.
     values: u64,
+    /// Columns of all its series.
+    width: usize,
     packed: Packed,
 }
 
 impl Chunk {
     fn new(block: &Block, values: u64, like: Option<&Arc<Self>>) -> Arc<Self> {
         let packed = Packed::new(block, like.map(|like| &like.packed));
-        Arc::new(Self { times: block.times.as_slice().into(), values, packed })
+        let cells: usize = block.series.iter().map(|(_, values)| values.len()).sum();
+        let width = cells / block.times.len().max(1);
+        Arc::new(Self { times: block.times.as_slice().into(), values, width, packed })
     }
 
     fn ends(&self) -> AxisNsec {
@@ -257,7 +269,12 @@ impl History {
     /// Seals the oldest second, of the first `limit` pieces at most.
     fn seal_second(&mut self, limit: usize) {
         let second = self.recent.front().map(|rows| rows.second());
-        let count = self.recent.iter().take(limit).take_while(|rows| Some(rows.second()) == second).count();
+        let pieces = self.recent.iter().take(limit).take_while(|rows| Some(rows.second()) == second);
+        let mut like: Option<&Rows> = None;
+        let count = fitting(pieces.map(|rows| {
+            let same = like.replace(rows).is_some_and(|like| like.has_series_of(rows));
+            (if same { 0 } else { rows.width() }, rows.times().len())
+        }));
         let pieces: Vec<Arc<Rows>> = self.recent.drain(..count).collect();
         self.recent_bytes -= pieces.iter().map(|rows| rows.heap_bytes()).sum::<usize>();
         let values = pieces.iter().map(|rows| rows.value_count()).sum();
@@ -267,7 +284,12 @@ impl History {
 
     /// Summarises the oldest sealed seconds that are `old`, as many as go into one chunk.
     fn summarise(&mut self, old: impl Fn(&Chunk) -> bool) {
-        let count = self.sealed.chunks.iter().take(SECONDS_PER_CHUNK).take_while(|chunk| old(chunk)).count();
+        let chunks = self.sealed.chunks.iter().take(SECONDS_PER_CHUNK).take_while(|chunk| old(chunk));
+        let mut is_first = true;
+        let count = fitting(chunks.map(|chunk| {
+            let same = !std::mem::take(&mut is_first) && chunk.packed.has_keys_before();
+            (if same { 0 } else { chunk.width * COLUMNS_PER_METRIC }, 1)
+        }));
         let chunks: Vec<Arc<Chunk>> = (0..count).map_while(|_| self.sealed.pop()).collect();
         self.aged.raw_values += chunks.iter().map(|chunk| chunk.values).sum::<u64>();
         let block = self.summarizer.summarise(chunks.iter().map(|chunk| chunk.block(&|_| true, 1)));
@@ -283,6 +305,19 @@ impl History {
             self.aged.seconds += u64::try_from(chunk.times.len()).unwrap_or(u64::MAX);
         }
     }
+}
+
+/// How many of the first parts go into one chunk, at least one. Each part has columns that those
+/// before it do not have, and rows.
+fn fitting(parts: impl Iterator<Item = (usize, usize)>) -> usize {
+    let (mut columns, mut rows) = (0_usize, 0_usize);
+    let fits = |(more_columns, more_rows): &(usize, usize)| {
+        let is_first = rows == 0;
+        columns += more_columns;
+        rows += more_rows;
+        is_first || columns.saturating_mul(rows) <= CHUNK_CELLS
+    };
+    parts.take_while(fits).count()
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl Packed {
         whole.collect()
     }
 
+    /// It has the keys of the one that it was packed like.
+    pub(super) fn has_keys_before(&self) -> bool {
+        self.own_keys == 0
+    }
+
     /// What it keeps in memory; shared keys count where they are first used.
     pub(super) fn heap_bytes(&self) -> usize {
         let absent: usize =

@@ -111,10 +111,18 @@ impl Rows {
         true
     }
 
+    /// Columns of all its series.
+    pub(super) fn width(&self) -> usize {
+        self.columns().map(|column| column.metrics.len()).sum()
+    }
+
+    pub(super) fn has_series_of(&self, other: &Self) -> bool {
+        self.columns().map(|column| column.key).eq(other.columns().map(|column| column.key))
+    }
+
     /// Values that it holds, unknown ones included.
     pub(super) fn value_count(&self) -> u64 {
-        let count: usize = self.columns().map(|column| column.metrics.len() * self.times.len()).sum();
-        u64::try_from(count).unwrap_or(u64::MAX)
+        u64::try_from(self.width() * self.times.len()).unwrap_or(u64::MAX)
     }
 
     /// About what it keeps in memory.

@@ -226,6 +226,23 @@ fn a_series_that_was_not_there_is_unknown_not_zero() {
 }
 
 #[test]
+fn series_that_change_at_each_tick_cost_no_more_than_they_bring() {
+    // As one block this second would have 51 million cells.
+    let mut history = History::new(PLENTY);
+    for number in 0..800 {
+        let key = |subject: u32| key(number * 20 + subject, Group::ContainerThreads);
+        let columns = (0..20).map(|subject| Column { key: key(subject), metrics: vec![vec![Some(1)]; 4] });
+        let time = AxisNsec(START + u64::from(number) * 1_000);
+        history.append(Rows::new(u64::from(number), vec![time], columns.collect()));
+    }
+    history.seal();
+    assert!(history.sealed.chunks.iter().all(|chunk| chunk.width * chunk.times.len() <= CHUNK_CELLS));
+    assert_eq!(history.kept_values() + history.aged().raw_values, 800 * 80);
+    history.age(at(0) + RAW_WINDOW + CHUNK_SPAN * 2);
+    assert!(history.seconds.chunks.iter().all(|chunk| chunk.width * chunk.times.len() <= CHUNK_CELLS));
+}
+
+#[test]
 fn an_old_node_keeps_nothing() {
     let mut history = filled(PLENTY, 100, 2, 2);
     history.age(at(100) + SECONDS_WINDOW + CHUNK_SPAN);
