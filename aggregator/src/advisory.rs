@@ -3,11 +3,7 @@
 //! Invariant: it is computed from views at most once a second, whoever asks; the same advice keeps
 //! its id and the time when it was first given. Deliberately absent: any change of a cluster.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use berth_core::{
     advice::Advice,
@@ -16,6 +12,11 @@ use berth_core::{
     placement::{Advised, InForce, Landscape, NodeFor, NodeSpace, Tenant, advise},
     sizing::{CpuMilli, MemoryBytes, Peak},
     time::AxisNsec,
+};
+
+use tokio::{
+    sync::Mutex,
+    task::{JoinError, spawn_blocking},
 };
 
 use crate::{clock::Clock, ingest::Nodes, journal::Journal};
@@ -39,6 +40,7 @@ pub(crate) struct Advisory {
     clock: Clock,
     nodes: Arc<Nodes>,
     journal: Arc<Journal>,
+    /// Held while it is computed, so that many who ask at once cause one computation.
     latest: Mutex<Latest>,
 }
 
@@ -48,25 +50,29 @@ impl Advisory {
         Self { clock, nodes, journal, latest: Mutex::default() }
     }
 
-    /// The advice of this second. It may take a while in a large cluster: not for an async task.
-    pub(crate) fn current(&self) -> Arc<Advised> {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The advice of this second. Errors: computing it panicked, which is a bug.
+    pub(crate) async fn current(&self) -> Result<Arc<Advised>, JoinError> {
+        let mut latest = self.latest.lock().await;
         let now = self.clock.now();
         if latest.at.is_none_or(|at| now.since(at) >= PERIOD) {
-            let mut advised = advise(&self.landscape(now), &NodeFor::default(), now);
+            let (nodes, journal) = (Arc::clone(&self.nodes), Arc::clone(&self.journal));
+            // In a large cluster it takes a while, for which no stream is to wait.
+            let computing =
+                spawn_blocking(move || advise(&landscape(&nodes, &journal, now), &NodeFor::default(), now));
+            let mut advised = computing.await?;
             latest.created = keep_created(&mut advised.advice, &latest.created);
             latest.advised = Arc::new(advised);
             latest.at = Some(now);
         }
-        Arc::clone(&latest.advised)
+        Ok(Arc::clone(&latest.advised))
     }
+}
 
-    fn landscape(&self, now: AxisNsec) -> Landscape {
-        let nodes = self.nodes.all();
-        Landscape {
-            nodes: nodes.iter().filter_map(|node| space(&node.view)).collect(),
-            episodes: episodes(&self.journal, now),
-        }
+fn landscape(nodes: &Nodes, journal: &Journal, now: AxisNsec) -> Landscape {
+    let nodes = nodes.all();
+    Landscape {
+        nodes: nodes.iter().filter_map(|node| space(&node.view)).collect(),
+        episodes: episodes(journal, now),
     }
 }
 

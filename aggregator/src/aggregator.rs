@@ -83,7 +83,7 @@ impl Aggregator {
         }
         self.servers.shutdown().await;
         self.keepers.shutdown().await;
-        self.tasks.abort();
+        self.tasks.shutdown().await;
     }
 }
 

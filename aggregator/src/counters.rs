@@ -1,6 +1,8 @@
-//! What the aggregator counts of itself.
+//! What the aggregator counts of itself, and the lines in its log that peers cause.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::seldom::Seldom;
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -11,6 +13,10 @@ pub(crate) struct Counters {
     pub(crate) streams_refused: AtomicU64,
     /// Agents' streams that a newer one replaced.
     pub(crate) takeovers: AtomicU64,
+    /// When agents connect.
+    pub(crate) connected_lines: Seldom,
+    /// When agents' streams are closed, for whatever reason.
+    pub(crate) closed_lines: Seldom,
 }
 
 impl Counters {

@@ -26,6 +26,7 @@ mod parts;
 mod pings;
 mod program;
 mod query;
+mod seldom;
 mod settings;
 mod tasks;
 

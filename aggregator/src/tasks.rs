@@ -30,9 +30,10 @@ impl Tasks {
         set.spawn(task);
     }
 
-    /// Ends all of them where they stand.
-    pub(crate) fn abort(&self) {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    /// Ends all of them where they stand, and returns when none is left.
+    pub(crate) async fn shutdown(&self) {
+        let mut set = std::mem::take(&mut *self.set.lock().unwrap_or_else(PoisonError::into_inner));
+        set.shutdown().await;
     }
 }
 

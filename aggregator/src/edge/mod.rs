@@ -1,10 +1,14 @@
-//! What the service files share on the way between the wire and the strict types.
+//! The edge of the aggregator: its services, and what they share on the way between the wire and
+//! the strict types.
+//!
+//! Invariant: what a peer did wrong is told to it with the field's name, as `INVALID_ARGUMENT`.
 
 pub(crate) mod services;
 
 use berth::ProtocolError;
 use berth_core::time::AxisNsec;
 use prost_types::Timestamp;
+use tonic::{Code, Status};
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -21,6 +25,16 @@ pub(crate) fn refused(field: &'static str, value: impl ToString, rule: &'static 
 /// More elements or bytes than a limit allows.
 pub(crate) fn at_most(field: &'static str, count: usize, limit: usize) -> Result<(), ProtocolError> {
     if count > limit { Err(ProtocolError::TooMany { field, count, limit }) } else { Ok(()) }
+}
+
+/// What the transport could not decode is the peer's fault, unless the transport itself broke.
+pub(crate) fn undecodable(status: &Status) -> Status {
+    match status.code() {
+        Code::OutOfRange | Code::Internal if std::error::Error::source(status).is_none() => {
+            Status::invalid_argument(format!("message: {}", status.message()))
+        }
+        _ => status.clone(),
+    }
 }
 
 /// A time of the axis, as it travels.

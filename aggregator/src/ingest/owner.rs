@@ -18,7 +18,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::waits::{WaitMeter, Waits};
 use crate::{clock::Clock, counters::Counters, downlink::Sender, journal::Journal};
@@ -144,12 +144,12 @@ impl Owner {
     fn attach(&mut self, session: Session, hello: Hello, link: Sender<Order>, now: AxisNsec) {
         if self.stream.is_some() {
             Counters::add(&self.setting.counters.takeovers);
-            tracing::info!(node = %self.name, "a newer stream took over");
             self.detach(Some(Status::aborted("a newer stream of this node took over")), now);
         }
-        tracing::info!(
-            node = %self.name, agent = hello.agent_version, incarnation = %hello.incarnation, "agent connected"
-        );
+        if let Some(left_out) = self.setting.counters.connected_lines.due(now) {
+            let incarnation = hello.incarnation;
+            tracing::info!(node = %self.name, %incarnation, left_out, "agent connected");
+        }
         let orders = self.node.attach(hello, now);
         self.stream = Some((session, link));
         self.order(orders);
@@ -160,7 +160,6 @@ impl Owner {
             Ok(orders) => self.order(orders),
             Err(error) => {
                 Counters::add(&self.setting.counters.streams_refused);
-                tracing::warn!(node = %self.name, %error, "agent's stream closed");
                 self.detach(Some(error.into()), now);
             }
         }
@@ -168,12 +167,14 @@ impl Owner {
 
     fn detach(&mut self, end: Option<Status>, now: AxisNsec) {
         self.node.detach(now);
-        if let Some((_, link)) = self.stream.take()
-            && let Some(status) = end
+        let (Some((_, link)), Some(status)) = (self.stream.take(), end) else { return };
+        if status.code() != Code::Unavailable
+            && let Some(left_out) = self.setting.counters.closed_lines.due(now)
         {
-            // An agent that has gone already needs no reason.
-            drop(link.end.send(status));
+            tracing::warn!(node = %self.name, error = status.message(), left_out, "agent's stream closed");
         }
+        // An agent that has gone already needs no reason.
+        drop(link.end.send(status));
     }
 
     fn order(&mut self, orders: Vec<Order>) {
@@ -182,7 +183,6 @@ impl Owner {
             .into_iter()
             .any(|order| matches!(link.items.try_send(order), Err(mpsc::error::TrySendError::Full(_))));
         if unread {
-            tracing::warn!(node = %self.name, "agent does not read its orders, stream closed");
             let status = Status::resource_exhausted("orders are not read");
             self.detach(Some(status), self.setting.clock.now());
         }

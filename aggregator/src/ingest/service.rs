@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     counters::Counters,
     downlink::{Downlink, downlink},
+    edge::{refused, undecodable},
     pings::PingLog,
     tasks::{Stop, Tasks, stopping},
 };
@@ -41,13 +42,20 @@ pub(crate) struct IngestService {
 }
 
 impl IngestService {
-    /// A stream that broke the contract before it had an owner, or without one.
-    fn refuse(&self, status: Status) -> Status {
+    /// Counts a stream that broke the contract.
+    fn refused(&self, status: Status) -> Status {
         if status.code() == Code::InvalidArgument {
             Counters::add(&self.counters.streams_refused);
-            tracing::warn!(error = status.message(), "agent's stream closed");
         }
         status
+    }
+
+    /// A stream that had no owner yet, who would log it.
+    fn nameless(&self, status: &Status) -> Status {
+        if let Some(left_out) = self.counters.closed_lines.due(self.clock.now()) {
+            tracing::warn!(error = status.message(), left_out, "agent's stream closed");
+        }
+        self.refused(status.clone())
     }
 }
 
@@ -62,7 +70,7 @@ fn said(message: wire::AgentMessage, now: AxisNsec) -> Result<Said, ProtocolErro
     let record = |record| Said::Event(Event::Record(record, now));
     Ok(match message {
         Message::Hello(_) => {
-            return Err(crate::edge::refused("hello", "a second one", "only the first message"));
+            return Err(refused("hello", "a second one", "only the first message"));
         }
         Message::Series(series) => Said::Event(Event::Series(Box::new(Series::try_from(series)?))),
         Message::Batch(batch) => record(Record::Batch(Batch::try_from(batch)?)),
@@ -71,16 +79,6 @@ fn said(message: wire::AgentMessage, now: AxisNsec) -> Result<Said, ProtocolErro
         Message::Gap(gap) => record(Record::Gap(Gap::try_from(gap)?)),
         Message::Pong(pong) => Said::Pong(pong),
     })
-}
-
-/// What the transport could not decode is the peer's fault, unless the transport itself broke.
-fn undecodable(status: &Status) -> Status {
-    match status.code() {
-        Code::OutOfRange | Code::Internal if std::error::Error::source(status).is_none() => {
-            Status::invalid_argument(format!("message: {}", status.message()))
-        }
-        _ => status.clone(),
-    }
 }
 
 async fn hello(messages: &mut Streaming<wire::AgentMessage>) -> Result<Hello, Status> {
@@ -149,7 +147,7 @@ impl Link {
                     }
                     None => continue,
                 },
-                Err(status) => break Some(self.service.refuse(status)),
+                Err(status) => break Some(self.service.refused(status)),
             };
             if self.tell(event).await.is_err() {
                 return;
@@ -173,7 +171,7 @@ impl Ingest for IngestService {
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let mut messages = request.into_inner();
-        let hello = hello(&mut messages).await.map_err(|status| self.refuse(status))?;
+        let hello = hello(&mut messages).await.map_err(|status| self.nameless(&status))?;
         Counters::add(&self.counters.streams);
         let (owner, session) = self.nodes.owner(&hello.node)?;
         let pings = PingLog::default();

@@ -22,7 +22,7 @@ use super::{
     run::{Effect, FINAL_GRACE, Run, RunLimits, Snapshot},
     workers::{Duty, Gone, Order, Session, WorkerHello, Workers},
 };
-use crate::{downlink::Sender, edge::refused};
+use crate::{downlink::Sender, edge::refused, seldom::Seldom};
 
 /// Runs that are kept after their end: a sweep has some dozens of steps.
 const RUNS_KEPT: usize = 64;
@@ -103,12 +103,13 @@ pub(crate) struct Coordinator {
     limits: RunLimits,
     workers: Workers,
     runs: VecDeque<Hosted>,
+    gone_lines: Seldom,
 }
 
 impl Coordinator {
     /// Nobody here yet.
     pub(crate) fn new(limits: RunLimits) -> Self {
-        Self { limits, workers: Workers::default(), runs: VecDeque::new() }
+        Self { limits, workers: Workers::default(), runs: VecDeque::new(), gone_lines: Seldom::default() }
     }
 
     /// A worker has said hello. `None`: there are too many.
@@ -295,7 +296,9 @@ impl Coordinator {
 
     fn mourn(&mut self, gone: impl IntoIterator<Item = Gone>, now: AxisNsec) {
         for gone in gone {
-            tracing::info!(worker = %gone.worker, why = gone.why, "load worker gone");
+            if let Some(left_out) = self.gone_lines.due(now) {
+                tracing::info!(worker = %gone.worker, why = gone.why, left_out, "load worker gone");
+            }
             if let Some(run) = gone.run {
                 self.with_run(run, now, |run, effects| run.lost(&gone.worker, gone.why, now, effects));
             }

@@ -29,6 +29,7 @@ pub(crate) use worker_link::WorkerService;
 
 use crate::{
     clock::Clock,
+    seldom::Seldom,
     tasks::{Stop, Tasks},
 };
 
@@ -41,6 +42,7 @@ pub(crate) struct Load {
     clock: Clock,
     coordinator: Mutex<Coordinator>,
     payloads: Mutex<Payloads>,
+    closed_lines: Seldom,
     tasks: Tasks,
     stop: Stop,
 }
@@ -63,6 +65,7 @@ impl Load {
             clock,
             coordinator: Mutex::new(Coordinator::new(limits)),
             payloads: Mutex::new(Payloads::new(STORE_BYTES)),
+            closed_lines: Seldom::default(),
             tasks,
             stop,
         }

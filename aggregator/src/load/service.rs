@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     downlink::{Downlink, Sender, downlink},
-    edge::{at_most, refused},
+    edge::{at_most, refused, undecodable},
     entropy,
     tasks::{Stop, stopping},
 };
@@ -28,8 +28,8 @@ use crate::{
 /// Payloads that are being uploaded at once, each in memory until it is whole.
 const UPLOADS: usize = 2;
 
-/// A client that sends nothing for this long has gone.
-const UPLOAD_SILENCE: Duration = limits::FIRST_MESSAGE_TIMEOUT;
+/// A whole upload: 64 MiB at 10 Mbit/s; one that takes longer holds a place for nothing.
+const UPLOAD_TIME: Duration = Duration::from_secs(60);
 
 /// How long Stop waits for the run to end, so that its answer usually is the result.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -79,11 +79,7 @@ fn too_large(error: berth::ProtocolError) -> Status {
 
 async fn receive(mut chunks: Streaming<wire::PayloadChunk>) -> Result<Payload, Status> {
     let mut bytes = BytesMut::new();
-    loop {
-        let chunk = tokio::time::timeout(UPLOAD_SILENCE, chunks.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("the payload stopped coming"))??;
-        let Some(chunk) = chunk else { break };
+    while let Some(chunk) = chunks.message().await.map_err(|status| undecodable(&status))? {
         at_most("chunk.data", chunk.data.len(), limits::PAYLOAD_CHUNK_BYTES)?;
         at_most("payload", bytes.len() + chunk.data.len(), limits::PAYLOAD_BYTES)?;
         bytes.extend_from_slice(&chunk.data);
@@ -126,7 +122,9 @@ impl load_server::Load for LoadService {
             .uploads
             .try_acquire()
             .map_err(|_| Status::resource_exhausted("other payloads are being uploaded: try again"))?;
-        let payload = Arc::new(receive(request.into_inner()).await?);
+        let received = tokio::time::timeout(UPLOAD_TIME, receive(request.into_inner())).await;
+        let payload = received.map_err(|_| Status::deadline_exceeded("the payload came too slowly"))??;
+        let payload = Arc::new(payload);
         let answer = wire::PutPayloadResponse { sha256: payload.sha256.to_vec().into(), rows: payload.rows };
         if self.load.payloads().put(payload) {
             Ok(Response::new(answer))

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     clock::Clock,
     downlink::{Downlink, downlink},
+    edge::undecodable,
     pings::PingLog,
     tasks::stopping,
 };
@@ -64,15 +65,18 @@ impl Link {
                 () = self.orders.closed() => break None,
                 () = stop.asked() => break Some(stopping()),
             };
-            match message {
-                Ok(Some(message)) => {
-                    if let Err(error) = self.take(message) {
-                        tracing::warn!(worker = %self.worker, %error, "load worker's stream closed");
-                        break Some(error.into());
-                    }
+            let taken = match message {
+                Ok(Some(message)) => self.take(message).map_err(Status::from),
+                // The worker has closed its half.
+                Ok(None) => break None,
+                Err(status) => Err(undecodable(&status)),
+            };
+            if let Err(status) = taken {
+                if let Some(left_out) = self.load.closed_lines.due(self.load.clock.now()) {
+                    let (worker, error) = (&self.worker, status.message());
+                    tracing::warn!(%worker, error, left_out, "load worker's stream closed");
                 }
-                // The worker has closed its half, or the connection is gone.
-                Ok(None) | Err(_) => break None,
+                break Some(status);
             }
         };
         self.load.coordinator().leave(&self.worker, self.session, end, self.load.clock.now());
@@ -92,7 +96,8 @@ impl Link {
 async fn hello(messages: &mut Streaming<wire::WorkerMessage>) -> Result<WorkerHello, Status> {
     let first = tokio::time::timeout(limits::FIRST_MESSAGE_TIMEOUT, messages.message())
         .await
-        .map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        .map_err(|_| Status::deadline_exceeded("no hello came"))?
+        .map_err(|status| undecodable(&status))?;
     match first.and_then(|first| first.message) {
         Some(wire::worker_message::Message::Hello(hello)) => Ok(hello.try_into()?),
         Some(_) | None => Err(ProtocolError::Missing { field: "hello" }.into()),
@@ -122,7 +127,6 @@ impl LoadWorkers for WorkerService {
         let pings = PingLog::default();
         let (sender, stream) = downlink(ORDERS_WAITING, outgoing(pings.clone(), load.clock));
         let (worker, orders) = (hello.id.clone(), sender.items.clone());
-        tracing::info!(%worker, node = %hello.node, "load worker joined");
         let session = load.coordinator().join(hello, sender, load.clock.now());
         let session =
             session.ok_or_else(|| Status::resource_exhausted("too many load workers are connected"))?;

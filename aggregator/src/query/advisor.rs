@@ -28,8 +28,7 @@ pub(crate) struct AdvisorService {
 
 impl AdvisorService {
     async fn current(&self) -> Result<Arc<Advised>, Status> {
-        let advisory = Arc::clone(&self.advisory);
-        let computed = tokio::task::spawn_blocking(move || advisory.current()).await;
+        let computed = self.advisory.current().await;
         computed.map_err(|error| Status::internal(format!("the advice was not computed: {error}")))
     }
 }

@@ -224,7 +224,7 @@ impl Episodes for EpisodeService {
         &self,
         request: Request<wire::ListModelsRequest>,
     ) -> Result<Response<wire::ListModelsResponse>, Status> {
-        let list = models::list(&self.nodes.all(), &request.into_inner());
+        let list = models::list(&self.nodes.all(), &request.into_inner().try_into()?);
         answer(list, "name a node or a namespace")
     }
 }

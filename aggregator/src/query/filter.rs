@@ -101,6 +101,33 @@ fn takes_part(episode: &Episode, role: Role) -> bool {
     episode.victim.role == role || episode.shares.iter().any(|share| culprit(&share.cause))
 }
 
+/// Which models.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ModelFilter {
+    namespace: Option<String>,
+    node: Option<NodeName>,
+}
+
+impl TryFrom<wire::ListModelsRequest> for ModelFilter {
+    type Error = ProtocolError;
+
+    fn try_from(wire: wire::ListModelsRequest) -> Result<Self, ProtocolError> {
+        Ok(Self { namespace: text("namespace", wire.namespace)?, node: node(wire.node)? })
+    }
+}
+
+impl ModelFilter {
+    /// Models of that node may match.
+    pub(super) fn is_on(&self, node: &NodeName) -> bool {
+        is(self.node.as_ref(), node)
+    }
+
+    /// A model on a node that may match does.
+    pub(super) fn matches(&self, who: &Who) -> bool {
+        is(self.namespace.as_deref(), who.namespace.as_str())
+    }
+}
+
 /// Which subjects.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SubjectFilter {

@@ -1,22 +1,17 @@
 //! One entry a model, hurt or not.
 
 use berth::wire;
-use berth_core::{node::NodeView, who::Role};
+use berth_core::who::Role;
 
-use super::show;
+use super::{filter::ModelFilter, show};
 use crate::ingest::Published;
 
-/// The models of these nodes, by node and name, and what a person should know of the list.
-pub(super) fn list(nodes: &[Published], request: &wire::ListModelsRequest) -> wire::ListModelsResponse {
+/// The models that match, by node and name, and what a person should know of the list.
+pub(super) fn list(nodes: &[Published], filter: &ModelFilter) -> wire::ListModelsResponse {
     let mut models = Vec::new();
     let mut notes = Vec::new();
-    let wanted = |node: &NodeView| request.node.is_empty() || node.name.as_str() == request.node;
-    for node in nodes.iter().map(|node| &*node.view).filter(|node| wanted(node)) {
-        let here = node
-            .models
-            .iter()
-            .filter(|model| request.namespace.is_empty() || model.who.namespace == request.namespace);
-        let mut here: Vec<_> = here.collect();
+    for node in nodes.iter().map(|node| &*node.view).filter(|node| filter.is_on(&node.name)) {
+        let mut here: Vec<_> = node.models.iter().filter(|model| filter.matches(&model.who)).collect();
         here.sort_by(|a, b| a.who.cmp(&b.who));
         if !node.connected && !here.is_empty() {
             notes.push(format!("{} is not connected: its models are as they were last seen", node.name));

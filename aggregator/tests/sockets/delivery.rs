@@ -52,6 +52,18 @@ async fn two_nodes_are_taken_in_side_by_side_and_their_clocks_are_mapped() {
     assert!(mapped < 1_000_000_000, "{mapped}");
     let focus = until("the models to be in focus", || async { agents[0].heard().focus }).await;
     assert_eq!(focus, [2]);
+
+    drop(agents);
+    until("the streams to end", || async {
+        let (one, two) = (status(&server, "node-1").await?, status(&server, "node-2").await?);
+        (!one.connected && !two.connected).then_some(())
+    })
+    .await;
+    let (_, metrics) = server.page("/metrics").await;
+    assert!(
+        metrics.contains("berth_ingest_streams_refused_total 0\n"),
+        "a stream that breaks off is no offence"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,4 +11,5 @@ mod process;
 mod samples;
 mod scene;
 mod server;
+mod transport;
 mod worker;
