@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// The largest NR_CPUS of a distribution's kernel; a larger number is a typing error.
+/// The largest `NR_CPUS` of a distribution's kernel; a larger number is a typing error.
 pub const MAX_CPUS: u32 = 8_192;
 
 /// Why a list was refused.

@@ -97,7 +97,7 @@ impl Encoder {
         if !flush.retired.is_empty() {
             let mut series = flush.retired.clone();
             series.sort_unstable();
-            series.iter().for_each(|id| drop(self.bases.remove(id)));
+            self.bases.retain(|id, _| series.binary_search(id).is_err());
             let retire = Retire { seq: self.next_seq, series };
             self.push(Record::Retire(retire), 0, 0, &mut out);
         }
@@ -200,7 +200,9 @@ impl Encoder {
             let mut values = Vec::new();
             let mut packer = Packer::new(&mut values);
             for metric in 0..Group::ContainerThreads.metrics().len() {
-                amounts.iter().for_each(|amounts| packer.push(amounts[metric]));
+                for amounts in amounts {
+                    packer.push(amounts[metric]);
+                }
             }
             packer.finish();
             let skipped = u64::try_from(index * limits::CORRECTION_TICKS).unwrap_or(u64::MAX);

@@ -44,6 +44,7 @@ const WAITS: usize = 200;
 
 /// The part of one tick that one thread has. It serves to tell siblings' amounts from its own only;
 /// beyond 4.3 s in one tick it is cut.
+#[expect(clippy::struct_field_names, reason = "the unit is in the name")]
 #[derive(Debug, Clone, Copy, Default)]
 struct Part {
     run_nsec: u32,

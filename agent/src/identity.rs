@@ -73,8 +73,9 @@ fn container_of(component: &str) -> Option<String> {
 /// A sandbox of CRI-O under the systemd driver has no `.scope`; a monitor says so in its prefix.
 fn is_skipped(component: &str, pod: Option<&str>) -> bool {
     let monitor = component.contains("conmon");
-    let systemd = pod.is_some_and(|pod| pod.ends_with(".slice"));
-    monitor || systemd && component.starts_with("crio-") && !component.ends_with(".scope")
+    let systemd = pod.is_some_and(|pod| pod.strip_suffix(".slice").is_some());
+    let scope = component.strip_suffix(".scope").is_some();
+    monitor || systemd && component.starts_with("crio-") && !scope
 }
 
 fn qos_of(component: &str) -> Option<Qos> {

@@ -303,7 +303,7 @@ impl Sampler {
     fn ticks_per_chunk(&self) -> usize {
         let period_nsec = u64::from(self.rates.tick_hz) * nsec_of(limits::FLUSH_PERIOD) / SECOND_NSEC;
         let fit = limits::BATCH_VALUES / self.layout.columns().max(1);
-        usize::try_from(period_nsec).unwrap_or(1).min(fit).min(limits::BATCH_TICKS).max(1)
+        usize::try_from(period_nsec).unwrap_or(1).min(fit).clamp(1, limits::BATCH_TICKS)
     }
 
     fn apply_rates(&mut self, now_nsec: u64) {

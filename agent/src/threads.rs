@@ -26,7 +26,7 @@ pub const THREADS: usize = 2_048;
 /// docker.
 const NESTED_DEPTH: usize = 4;
 
-/// /proc counts starts in USER_HZ, which is 100.
+/// /proc counts starts in `USER_HZ`, which is 100.
 const START_TICK_NSEC: u64 = 10_000_000;
 
 /// A watched thread.

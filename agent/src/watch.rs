@@ -74,8 +74,7 @@ struct Ended;
 pub struct Watcher {
     host: HostRoot,
     discovery: Discovery,
-    pressure: bool,
-    thread_waits: bool,
+    facts: NodeFacts,
     changes: SyncSender<Change>,
     known: HashMap<CgroupId, Known>,
     focus: FocusOrder,
@@ -90,8 +89,7 @@ impl Watcher {
         Self {
             host,
             discovery,
-            pressure: facts.pressure,
-            thread_waits: facts.thread_waits,
+            facts: facts.clone(),
             changes,
             known: HashMap::new(),
             focus: FocusOrder::new(),
@@ -120,7 +118,7 @@ impl Watcher {
             let wait = sweep.next_nsec().min(threads.next_nsec()).saturating_sub(now_nsec());
             match orders.recv_timeout(Duration::from_nanos(wait)) {
                 // Where the kernel counts no waits, a focus would show zeros that are none.
-                Ok(focus) if !self.thread_waits => {
+                Ok(focus) if !self.facts.thread_waits => {
                     debug!(
                         containers = focus.len(),
                         "no thread's wait can be read here: nothing to focus on"
@@ -177,7 +175,7 @@ impl Watcher {
         }
         self.keys += 1;
         let key = Key(self.keys);
-        let container = Container::open(&self.host, limits, found, key, self.pressure, now_nsec());
+        let container = Container::open(&self.host, limits, found, key, self.facts.pressure, now_nsec());
         let Some(container) = container else {
             self.complain(found);
             return Ok(());

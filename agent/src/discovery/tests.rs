@@ -23,7 +23,9 @@ impl FakeTree {
         fs::write(proc.join("self/cgroup"), "0::/\n").unwrap();
         let host = HostRoot::open(&proc, Path::new("/")).unwrap();
         let tree = Self { dir, host };
-        cgroups.iter().for_each(|cgroup| tree.make(cgroup));
+        for cgroup in cgroups {
+            tree.make(cgroup);
+        }
         tree
     }
 

@@ -21,6 +21,7 @@ enum Running {
     Nobody,
 }
 
+#[expect(clippy::struct_field_names, reason = "the unit is in the name")]
 #[derive(Clone, Copy, Default)]
 struct SimulatedThread {
     run_nsec: u64,
@@ -108,7 +109,7 @@ impl Simulator {
 
     pub(super) fn run_until(&mut self, end_nsec: u64) {
         while self.now_nsec < end_nsec {
-            if self.now_nsec % PERIOD_NSEC == 0 {
+            if self.now_nsec.is_multiple_of(PERIOD_NSEC) {
                 self.start_period();
             }
             if self.slice_left_nsec == 0 || self.running == Running::Nobody {
@@ -126,7 +127,7 @@ impl Simulator {
         match self.running {
             Running::Thread(index) => {
                 self.threads[index].run_nsec += STEP_NSEC;
-                if self.now_nsec % KERNEL_TICK_NSEC == 0 {
+                if self.now_nsec.is_multiple_of(KERNEL_TICK_NSEC) {
                     self.threads[index].shown_run_nsec = self.threads[index].run_nsec;
                 }
                 self.lead_nsec += step;

@@ -26,7 +26,9 @@ fn flush(fold: &mut Fold, ticks: &mut Vec<Amounts>, now_nsec: u64) {
 
 fn total(ticks: &[Amounts]) -> Amounts {
     let mut sum = [0; 4];
-    ticks.iter().for_each(|&tick| add(&mut sum, tick));
+    for &tick in ticks {
+        add(&mut sum, tick);
+    }
     sum
 }
 
@@ -58,7 +60,7 @@ fn simulate(threads: usize, quota_msec: Option<u64>, hog: bool, read_hz: u32) ->
         for thread in 0..threads {
             fold.thread(thread, at, simulator.schedstat(thread));
         }
-        if (reading * step) % TICK_NSEC == 0 {
+        if (reading * step).is_multiple_of(TICK_NSEC) {
             fold.tick(u64::try_from(ticks.len()).unwrap(), at);
             flush(&mut fold, &mut ticks, at);
         }

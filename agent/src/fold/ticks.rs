@@ -94,7 +94,7 @@ fn difference(more: Amounts, less: Amounts) -> Amounts {
 /// The newest ticks; the last one is open.
 #[derive(Debug)]
 pub(super) struct Ticks {
-    ticks: VecDeque<Tick>,
+    newest: VecDeque<Tick>,
     slots: usize,
     cpus: u32,
 }
@@ -103,17 +103,17 @@ impl Ticks {
     /// One open tick from `now_nsec` on, and room for `slots` of them, of a node with `cpus` CPUs.
     pub(super) fn new(now_nsec: u64, slots: usize, cpus: u32) -> Self {
         let slots = slots.max(2);
-        let mut ticks = VecDeque::with_capacity(slots);
-        ticks.push_back(Tick::open(0, now_nsec));
-        Self { ticks, slots, cpus }
+        let mut newest = VecDeque::with_capacity(slots);
+        newest.push_back(Tick::open(0, now_nsec));
+        Self { newest, slots, cpus }
     }
 
     /// Cuts `span` at the ticks' borders. What lies before the oldest tick belongs to that one, what
     /// lies after the last border to the open one.
     pub(super) fn lay(&mut self, span: Span, mut part: impl FnMut(&mut Tick, Span)) {
-        let first = self.ticks.partition_point(|tick| tick.end <= span.start);
-        for index in first..self.ticks.len() {
-            let tick = &mut self.ticks[index];
+        let first = self.newest.partition_point(|tick| tick.end <= span.start);
+        for index in first..self.newest.len() {
+            let tick = &mut self.newest[index];
             let start = if index == first { span.start } else { tick.start };
             if index > first && start >= span.end {
                 break;
@@ -125,23 +125,23 @@ impl Ticks {
     /// Closes the open tick and opens the next one. Returns that one's slot, which threads must
     /// clear.
     pub(super) fn close(&mut self, ordinal: u64, at_nsec: u64) -> usize {
-        if self.ticks.len() == self.slots {
+        if self.newest.len() == self.slots {
             self.hand_on();
         }
         let mut slot = 0;
-        if let Some(open) = self.ticks.back_mut() {
+        if let Some(open) = self.newest.back_mut() {
             open.end = at_nsec.max(open.start);
             open.ordinal = ordinal;
             slot = (open.slot + 1) % self.slots;
         }
-        self.ticks.push_back(Tick::open(slot, at_nsec));
+        self.newest.push_back(Tick::open(slot, at_nsec));
         slot
     }
 
     /// The first sending of a closed tick.
     pub(super) fn send(&mut self, ordinal: u64) -> Amounts {
         let cpus = self.cpus;
-        let closed = self.ticks.iter_mut().filter(|tick| !tick.is_open());
+        let closed = self.newest.iter_mut().filter(|tick| !tick.is_open());
         let mut unsent = closed.filter(|tick| tick.ordinal == ordinal && !tick.is_sent);
         unsent.next().map_or([0; 4], |tick| {
             tick.is_sent = true;
@@ -153,11 +153,11 @@ impl Ticks {
     /// Names what came in since for ticks already sent, by rising ordinal. Ticks read before
     /// `horizon_nsec` may no longer change: what is left of them goes to the oldest that may.
     pub(super) fn corrections(&mut self, horizon_nsec: u64, mut changed: impl FnMut(u64, Amounts)) {
-        while self.ticks.front().is_some_and(|tick| tick.is_sent && tick.end < horizon_nsec) {
+        while self.newest.front().is_some_and(|tick| tick.is_sent && tick.end < horizon_nsec) {
             self.hand_on();
         }
         let cpus = self.cpus;
-        for tick in self.ticks.iter_mut().filter(|tick| tick.is_sent) {
+        for tick in self.newest.iter_mut().filter(|tick| tick.is_sent) {
             let now = tick.sendable(cpus);
             let news = difference(now, tick.sent);
             if news != [0; 4] {
@@ -169,9 +169,9 @@ impl Ticks {
 
     /// Drops the oldest tick; what of it was not sent goes to the next.
     fn hand_on(&mut self) {
-        let Some(oldest) = self.ticks.pop_front() else { return };
+        let Some(oldest) = self.newest.pop_front() else { return };
         let left = difference(oldest.laid(self.cpus), oldest.sent);
-        if let Some(next) = self.ticks.front_mut() {
+        if let Some(next) = self.newest.front_mut() {
             for (carried, left) in next.carried.iter_mut().zip(left) {
                 *carried = carried.saturating_add(left);
             }
@@ -181,7 +181,7 @@ impl Ticks {
     /// What was laid and is not sent yet, for tests of conservation.
     #[cfg(test)]
     pub(super) fn unsent(&self) -> Amounts {
-        self.ticks
+        self.newest
             .iter()
             .map(|tick| difference(tick.laid(self.cpus), tick.sent))
             .fold([0; 4], |sum, left| std::array::from_fn(|metric| sum[metric] + left[metric]))

@@ -57,7 +57,7 @@ pub struct CpuStat {
     pub throttling: Option<Throttling>,
 }
 
-/// Parses cpu.stat by key: v1 has throttled_time in nanoseconds, v2 throttled_usec, and a v2 cgroup
+/// Parses cpu.stat by key: v1 has `throttled_time` in nanoseconds, v2 `throttled_usec`, and a v2 cgroup
 /// without the cpu controller shows the usage only (kernel/sched/core.c, kernel/cgroup/rstat.c).
 pub fn cpu_stat(text: &[u8]) -> Result<CpuStat, TextError> {
     let bad = error("cpu.stat");
@@ -185,7 +185,7 @@ pub struct NodeCpu {
     pub cpus: usize,
 }
 
-/// /proc/stat counts in USER_HZ, which is 100 on every architecture that Linux runs containers on.
+/// /proc/stat counts in `USER_HZ`, which is 100 on every architecture that Linux runs containers on.
 const USER_TICK_USEC: u64 = 10_000;
 
 /// Sums /proc/stat over the CPUs that `wanted` names.
@@ -239,7 +239,7 @@ pub fn cpu_max_millicpu(text: &[u8]) -> Result<i64, TextError> {
     decimal(quota).and_then(|quota| millicpu(quota, period)).ok_or(bad)
 }
 
-/// The same of v1: cpu.cfs_quota_us, -1 for none, over cpu.cfs_period_us.
+/// The same of v1: `cpu.cfs_quota_us`, -1 for none, over `cpu.cfs_period_us`.
 pub fn cfs_quota_millicpu(quota: &[u8], period: &[u8]) -> Result<i64, TextError> {
     if quota.trim_ascii() == b"-1" {
         return Ok(UNLIMITED);
@@ -248,7 +248,7 @@ pub fn cfs_quota_millicpu(quota: &[u8], period: &[u8]) -> Result<i64, TextError>
 }
 
 /// Puts v1's cpu.shares on v2's scale as the kernel itself does: a weight of 100 is 1024 shares
-/// (sched_weight_from_cgroup in kernel/sched/core.c).
+/// (`sched_weight_from_cgroup` in kernel/sched/core.c).
 pub fn weight_of_shares(shares: u64) -> i64 {
     let weight = (shares.saturating_mul(100).saturating_add(512) / 1_024).clamp(1, 10_000);
     i64::try_from(weight).unwrap_or(10_000)
@@ -257,7 +257,7 @@ pub fn weight_of_shares(shares: u64) -> i64 {
 /// v1 writes "no limit" as the largest multiple of a page below 2^63; nothing real comes near.
 const NO_MEMORY_LIMIT_BYTES: u64 = 1 << 62;
 
-/// Parses memory.max, or v1's memory.limit_in_bytes.
+/// Parses memory.max, or v1's `memory.limit_in_bytes`.
 pub fn memory_limit_bytes(text: &[u8]) -> Result<i64, TextError> {
     if text.trim_ascii() == b"max" {
         return Ok(UNLIMITED);

@@ -39,7 +39,7 @@ impl Backoff {
         }
     }
 
-    /// The next number of the SplitMix64 sequence (Steele, Lea and Flood, 2014).
+    /// The next number of the `SplitMix64` sequence (Steele, Lea and Flood, 2014).
     fn draw(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;

@@ -101,8 +101,8 @@ impl Source {
                     3 => chunk.put(place, [row[0], row[1], row[2]]),
                     _ => chunk.put(place, row),
                 }
-                for metric in 0..metrics {
-                    self.truth.insert((id, metric, self.next_tick), row[metric]);
+                for (metric, value) in row.into_iter().enumerate().take(metrics) {
+                    self.truth.insert((id, metric, self.next_tick), value);
                 }
             }
             self.next_tick += 1;
@@ -171,7 +171,7 @@ impl Receiver {
         let message = wire::AgentMessage::decode(&bytes[..]).unwrap().message.unwrap();
         match message {
             wire::agent_message::Message::Series(series) => {
-                self.schema.add(series.try_into().unwrap()).unwrap()
+                self.schema.add(series.try_into().unwrap()).unwrap();
             }
             wire::agent_message::Message::Batch(batch) => self.store(&batch.try_into().unwrap()),
             wire::agent_message::Message::Correction(wire) => {
@@ -360,7 +360,9 @@ proptest! {
     fn whatever_breaks_a_receiver_rebuilds_what_was_produced_once_each(
         happenings in prop::collection::vec(happenings(), 1..80)) {
         let mut world = World::new();
-        happenings.iter().for_each(|happening| world.happen(happening));
+        for happening in &happenings {
+            world.happen(happening);
+        }
         world.carry(usize::MAX);
         world.hear_all_but(0);
         prop_assert!(world.session.is_drained());

@@ -71,7 +71,7 @@ impl Link {
                         .send(wire::AgentMessage { message: Some(wire::agent_message::Message::Pong(pong)) });
                 }
                 Some(message) => {
-                    heard.send(Heard::Message(message)).await.context("hand over to the uplink")?
+                    heard.send(Heard::Message(message)).await.context("hand over to the uplink")?;
                 }
                 None => {}
             }

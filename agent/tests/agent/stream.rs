@@ -166,9 +166,8 @@ async fn a_ping_is_answered_in_the_nodes_boot_time() {
     let sent_nsec = berth_agent::clock::now_nsec();
     talk.order(aggregator_message::Message::Ping(wire::ClockPing { id: 77 })).await;
     let pong = loop {
-        match talk.next().await.expect("the stream is open") {
-            Message::Pong(pong) => break pong,
-            _ => {}
+        if let Message::Pong(pong) = talk.next().await.expect("the stream is open") {
+            break pong;
         }
     };
     assert_eq!(pong.id, 77);
