@@ -104,10 +104,7 @@ impl Stage {
         let mut worker = groups.own.entering(&binaries.path("berth-loadgen"));
         worker.args(["--server", &server, "--node", "node-b", "--id", "berth-loadgen-0"]);
         berth.push(Program::start("berth-loadgen", worker, &second, scratch.path())?);
-        let mut command = groups.model.entering(&binaries.path("refmodel"));
-        command.args(["--bind", "127.0.0.1:0", "--workers", &MODEL_WORKERS.to_string()]);
-        let mut model = Program::start("refmodel", command, &first, scratch.path())?;
-        let target = format!("http://{}/{MODEL_ROUTE}", model.listening("").await?);
+        let (model, target) = start_model(&groups.model, &binaries, &first, scratch.path()).await?;
         let Groups { a, b, own, model: model_group } = groups;
         let nodes = [Node { name: "node-a", cpus: first }, Node { name: "node-b", cpus: second }];
         let (scanners, stray) = (Vec::new(), None);
@@ -127,6 +124,17 @@ impl Stage {
             _groups: [a, b, own],
             scratch,
         })
+    }
+
+    /// Starts the model again on another node, as a rollout does.
+    pub(super) async fn move_model(&mut self, on: usize) -> anyhow::Result<()> {
+        let group = self.hierarchies.make(&format!("{}-{}/refmodel", self.prefix, suffix(on)))?;
+        group.set_weight(WEIGHT_OF_ONE_CPU)?;
+        let node = &self.nodes[on];
+        let (model, target) = start_model(&group, &self.binaries, &node.cpus, self.scratch.path()).await?;
+        std::mem::replace(&mut self.model, model).stop().await;
+        (self.model_group, self.target) = (group, target);
+        Ok(())
     }
 
     /// Limits the model's CPU, as a Kubernetes limit does.
@@ -210,6 +218,20 @@ impl Groups {
         model.set_weight(WEIGHT_OF_ONE_CPU)?;
         Ok(Self { a, b, own, model })
     }
+}
+
+/// Starts the model, and returns where it answers.
+async fn start_model(
+    group: &Group,
+    binaries: &Binaries,
+    cpus: &Cpus,
+    logs: &Path,
+) -> anyhow::Result<(Program, String)> {
+    let mut command = group.entering(&binaries.path("refmodel"));
+    command.args(["--bind", "127.0.0.1:0", "--workers", &MODEL_WORKERS.to_string()]);
+    let mut model = Program::start("refmodel", command, cpus, logs)?;
+    let target = format!("http://{}/{MODEL_ROUTE}", model.listening("").await?);
+    Ok((model, target))
 }
 
 /// Starts the aggregator, and returns where it answers and where its metrics are.

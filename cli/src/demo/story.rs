@@ -284,24 +284,28 @@ impl<'a> Story<'a> {
         before: &Before,
         advice: &[Advice],
     ) -> anyhow::Result<Verification> {
-        let to_move = advice.iter().any(|advice| advice.code == SEPARATE);
+        let for_models = advice.iter().find(|advice| advice.code == SEPARATE).and_then(node_of);
         let [a, b] = &stage.nodes;
-        let closed_before = match &before.closed {
-            Some(closed) if to_move && a.cpus != b.cpus => closed,
-            _ => {
-                let nowhere = to_move && a.cpus == b.cpus;
-                let verdict = if nowhere { Change::NowhereToMove } else { Change::NothingToMove };
-                let why = if nowhere { "this machine has one CPU only" } else { "nothing is to be moved" };
-                self.say(&format!("\n(d) No move: {why}"))?;
-                return Ok(self.not_moved(verdict));
-            }
+        let (Some(for_models), Some(closed_before), true) = (for_models, &before.closed, a.cpus != b.cpus)
+        else {
+            let (why, verdict) = match for_models {
+                Some(_) => ("this machine has one CPU only", Change::NowhereToMove),
+                None => ("nothing is to be moved", Change::NothingToMove),
+            };
+            self.say(&format!("\n(d) No move: {why}"))?;
+            return Ok(self.not_moved(verdict));
         };
-        self.say(&format!(
-            "\n(d) Move: {} is for models now; the scanner starts again on {}",
-            a.name, b.name
-        ))?;
-        stage.stop_scanners().await;
-        stage.start_scanners(1, self.args.scanner_count())?;
+        if for_models == a.name {
+            self.say(&format!(
+                "\n(d) Move: {for_models} is for models now; the scanner starts again on {}",
+                b.name
+            ))?;
+            stage.stop_scanners().await;
+            stage.start_scanners(1, self.args.scanner_count())?;
+        } else {
+            self.say(&format!("\n(d) Move: {for_models} is for models now; the model starts again there"))?;
+            stage.move_model(1).await?;
+        }
         tokio::time::sleep(SETTLE).await;
         let after = self.steady_run(stage, payload, steady, "the model after the move").await?;
         let closed_after = self.closed_run(stage, payload, "the model after the move").await?;
@@ -356,6 +360,12 @@ impl<'a> Story<'a> {
             }
         })
     }
+}
+
+/// The node that the advice gives to the models.
+fn node_of(advice: &Advice) -> Option<&str> {
+    let objects = advice.actions.iter().filter_map(|action| action.object.as_ref());
+    objects.filter(|object| object.kind.eq_ignore_ascii_case("node")).map(|node| node.name.as_str()).next()
 }
 
 /// Improved when both intervals lie on the good side of 1 as a whole.
