@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, default_value = "/", value_name = "PATH")]
     cgroup_mount: PathBuf,
     /// CPUs that the agent may use before it samples less often; 0 for no bound
-    #[arg(long, default_value_t = 0.02, value_name = "CPUS")]
+    #[arg(long, default_value_t = 0.02, value_name = "CPUS", allow_negative_numbers = true)]
     cpu_budget: f64,
 }
 

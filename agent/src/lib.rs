@@ -35,6 +35,7 @@ pub mod uplink;
 pub mod watch;
 
 use std::{
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32},
@@ -53,7 +54,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 
 use crate::{
-    args::Config,
+    args::{Args, Config, UsageError},
     cpus::CpuList,
     discovery::Discovery,
     host::HostRoot,
@@ -108,8 +109,33 @@ fn chosen_cpus(config: &Config, host: &HostRoot) -> anyhow::Result<CpuList> {
     }
 }
 
-/// Runs the agent until SIGTERM or SIGINT. Errors: this node cannot be sampled.
-pub fn run(config: Config) -> anyhow::Result<()> {
+/// Why the agent ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A flag that cannot be followed.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// This node cannot be sampled.
+    #[error(transparent)]
+    Environment(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// As every program of Berth ends: 2 for usage, 3 for the environment.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Environment(_) => 3,
+        })
+    }
+}
+
+/// Does what the command line says, until SIGTERM or SIGINT.
+pub fn start(args: Args) -> Result<(), Failure> {
+    Ok(run(args.config()?)?)
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
     let host = HostRoot::open(&config.proc_root, &config.cgroup_mount)?;
     let cpus = chosen_cpus(&config, &host)?;
