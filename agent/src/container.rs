@@ -10,7 +10,7 @@ use crate::{
     discovery::Found,
     due::Due,
     host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, read, text},
-    limits::{LimitReader, Limits},
+    limits::Limits,
     series::Track,
 };
 
@@ -91,12 +91,13 @@ fn subject(host: &HostRoot, found: &Found) -> ContainerSubject {
 }
 
 impl Container {
-    /// Opens its files. `None`: it has vanished, or shows no CPU time.
+    /// Opens its files. `quota_holder` is the nearest cgroup whose quota can stop it. `None`: it has
+    /// vanished, or shows no CPU time.
     pub fn open(
         host: &HostRoot,
-        limits: &mut LimitReader<'_>,
         found: &Found,
         key: Key,
+        (limits, quota_holder): (Limits, Option<&String>),
         pressure: bool,
         now_nsec: u64,
     ) -> Option<Self> {
@@ -104,7 +105,7 @@ impl Container {
         let cpuacct = host.cpuacct_file(cgroup, "cpuacct.usage").and_then(|path| open(&path));
         let cpu_stat = || open(&host.identity_file(cgroup, "cpu.stat"));
         let usage = cpuacct.map(Usage::Cpuacct).or_else(|| cpu_stat().map(Usage::CpuStat))?;
-        let throttle = match limits.quota_holders(cgroup).first() {
+        let throttle = match quota_holder {
             None => Throttle::None,
             Some(holder) if holder == cgroup && host.hierarchies().cpu.is_none() => Throttle::WithUsage,
             Some(holder) => open(&host.cpu_file(holder, "cpu.stat")).map_or(Throttle::None, Throttle::Other),
@@ -116,7 +117,7 @@ impl Container {
         Some(Self {
             key,
             subject: subject(host, found),
-            limits: limits.limits(cgroup),
+            limits,
             usage,
             throttle,
             memory: open(&host.memory_file(cgroup, current)),

@@ -4,6 +4,7 @@
 //! look at a host from inside a container, and at a fake one in a test. Deliberately absent:
 //! command lines, environments, and every other file that could hold a secret.
 
+mod dir;
 mod kept;
 mod mounts;
 mod pressure;
@@ -16,6 +17,7 @@ use std::{
 
 use berth::CgroupVersion;
 
+pub use dir::Dir;
 pub use kept::{KeptFile, Reader, Reading};
 pub use mounts::Hierarchies;
 pub use pressure::{Answer, GUARD_NSEC, PERIOD_NSEC, Pressure, PressureFiles};
@@ -145,11 +147,6 @@ impl HostRoot {
 pub fn read(path: &Path) -> Reading<Vec<u8>> {
     match fs::read(path) {
         Ok(text) => Reading::Here(text),
-        Err(error) => match rustix::io::Errno::from_io_error(&error) {
-            Some(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT | rustix::io::Errno::SRCH) => {
-                Reading::Gone
-            }
-            _ => Reading::Unknown,
-        },
+        Err(error) => rustix::io::Errno::from_io_error(&error).map_or(Reading::Unknown, dir::absence),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     discovery::{Discovery, Found},
     due::Due,
     host::{HostRoot, KeptFile},
-    limits::{LimitReader, Limits},
+    limits::{LimitDirs, LimitReader, Limits},
     threads::{THREADS, ThreadFile, Watched, tids_by_process, tids_of},
 };
 
@@ -62,6 +62,7 @@ pub type FocusOrder = HashSet<CgroupId>;
 struct Known {
     key: Key,
     subject: berth::ContainerSubject,
+    dirs: LimitDirs,
     limits: Limits,
     has_quota: bool,
     watched: Option<Watched>,
@@ -162,26 +163,33 @@ impl Watcher {
 
     fn look_at(&mut self, found: &Found, limits: &mut LimitReader<'_>) -> Result<(), Ended> {
         let id = (found.cgroup.clone(), found.inode);
-        let has_quota = !limits.quota_holders(&found.cgroup).is_empty();
         if let Some(known) = self.known.get_mut(&id) {
-            let now = limits.limits(&found.cgroup);
+            let now = limits.limits(&found.cgroup, &known.dirs);
             let before = std::mem::replace(&mut known.limits, now);
-            if has_quota == known.has_quota {
+            if known.has_quota != limits.quota_holders(&found.cgroup).is_empty() {
                 let key = known.key;
                 return if now == before { Ok(()) } else { self.tell(Change::Limit(key, now)) };
             }
             // It shows other groups now, so it gets other series.
             self.forget(&id)?;
         }
+        self.meet(id, found, limits)
+    }
+
+    /// Opens a cgroup that was not there before.
+    fn meet(&mut self, id: CgroupId, found: &Found, limits: &mut LimitReader<'_>) -> Result<(), Ended> {
         self.keys += 1;
-        let key = Key(self.keys);
-        let container = Container::open(&self.host, limits, found, key, self.facts.pressure, now_nsec());
+        let (key, dirs) = (Key(self.keys), LimitDirs::open(&self.host, &found.cgroup));
+        let own = limits.limits(&found.cgroup, &dirs);
+        let holders = limits.quota_holders(&found.cgroup);
+        let quota = (own, holders.first());
+        let container = Container::open(&self.host, found, key, quota, self.facts.pressure, now_nsec());
         let Some(container) = container else {
             self.complain(found);
             return Ok(());
         };
         let subject = container.subject.clone();
-        let known = Known { key, subject, limits: container.limits, has_quota, watched: None };
+        let known = Known { key, subject, dirs, limits: own, has_quota: !holders.is_empty(), watched: None };
         self.known.insert(id, known);
         info!(cgroup = %found.cgroup, system = found.system, "sampling");
         self.tell(Change::Add(Box::new(container)))

@@ -9,6 +9,8 @@ use std::{fs::File, io, path::Path};
 
 use rustix::io::{Errno, pread};
 
+use super::dir::absence;
+
 /// What a read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading<T> {
@@ -56,9 +58,7 @@ impl KeptFile {
             match pread(&self.0, &mut *buffer, 0) {
                 Ok(length) => return Reading::Here(&buffer[..length]),
                 Err(Errno::INTR) => {}
-                // A removed cgroup, and a thread that exited (measured on v1, v2 and procfs).
-                Err(Errno::NODEV | Errno::NOENT | Errno::SRCH) => return Reading::Gone,
-                Err(_) => return Reading::Unknown,
+                Err(error) => return absence(error),
             }
         }
     }

@@ -239,9 +239,14 @@ pub fn cpu_max_millicpu(text: &[u8]) -> Result<i64, TextError> {
     decimal(quota).and_then(|quota| millicpu(quota, period)).ok_or(bad)
 }
 
+/// Whether v1's quota is none; then its period says nothing.
+pub fn is_unlimited_quota(quota: &[u8]) -> bool {
+    quota.trim_ascii() == b"-1"
+}
+
 /// The same of v1: `cpu.cfs_quota_us`, -1 for none, over `cpu.cfs_period_us`.
 pub fn cfs_quota_millicpu(quota: &[u8], period: &[u8]) -> Result<i64, TextError> {
-    if quota.trim_ascii() == b"-1" {
+    if is_unlimited_quota(quota) {
         return Ok(UNLIMITED);
     }
     millicpu(number(quota)?, number(period)?).ok_or(error("cpu.cfs_quota_us"))

@@ -17,7 +17,7 @@ use berth_agent::{
     discovery::Discovery,
     handover::{Taken, Taker, handover},
     host::{HostRoot, KeptFile},
-    limits::LimitReader,
+    limits::{LimitDirs, LimitReader},
     node::Node,
     sampler::{Orders, Sampler, Settings},
     threads::ThreadFile,
@@ -101,7 +101,11 @@ fn add_all(host: &HostRoot, changes: &SyncSender<Change>) {
     let mut key = 0;
     for found in discovery.sweep(host) {
         key += 1;
-        let container = Container::open(host, &mut limits, &found, Key(key), true, START_NSEC).unwrap();
+        let own = limits.limits(&found.cgroup, &LimitDirs::open(host, &found.cgroup));
+        let holders = limits.quota_holders(&found.cgroup);
+        assert!(holders.first() == Some(&found.cgroup));
+        let quota = (own, holders.first());
+        let container = Container::open(host, &found, Key(key), quota, true, START_NSEC).unwrap();
         changes.send(Change::Add(Box::new(container))).unwrap();
     }
     assert_eq!(key, CONTAINERS);
