@@ -55,8 +55,9 @@ const LOCAL_ERROR_RESETS: usize = 64;
 /// A TLS handshake takes two round trips; a peer that takes longer holds a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After an accept that failed, as when file descriptors ran out, before the next one.
-const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// After an accept that failed, as when file descriptors ran out, before the next one: some may be
+/// free by then, and the log gets one line a second.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// The gRPC server, with every limit set.
 pub(crate) fn server(tls: Option<&TlsFiles>) -> Result<Server, StartError> {

@@ -22,6 +22,8 @@ use ledger::Taken;
 pub(crate) use ledger::{Ledger, Place, Revised, Since};
 pub(crate) use line::cause_name;
 
+use crate::seldom::Seldom;
+
 /// The journal of one aggregator.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -29,6 +31,7 @@ pub(crate) struct Journal {
     ledger: Mutex<Ledger>,
     newest: watch::Sender<u64>,
     file: Option<EpisodeFile>,
+    refused_lines: Seldom,
 }
 
 impl Journal {
@@ -36,7 +39,13 @@ impl Journal {
     pub(crate) fn open(incarnation: u64, data_dir: Option<&Path>) -> io::Result<Self> {
         let incarnation = format!("{incarnation:016x}");
         let file = data_dir.map(|directory| EpisodeFile::open(directory, incarnation.clone())).transpose()?;
-        Ok(Self { incarnation, ledger: Mutex::default(), newest: watch::Sender::new(0), file })
+        Ok(Self {
+            incarnation,
+            ledger: Mutex::default(),
+            newest: watch::Sender::new(0),
+            file,
+            refused_lines: Seldom::default(),
+        })
     }
 
     /// Takes in how episodes are now.
@@ -56,7 +65,9 @@ impl Journal {
                     }
                     Taken::Same | Taken::Changed(_) => {}
                     Taken::Refused => {
-                        tracing::error!(%id, %node, "too many episodes are open, one is not kept");
+                        if let Some(left_out) = self.refused_lines.due(now) {
+                            tracing::error!(%id, %node, left_out, "too many episodes are open, one is not kept");
+                        }
                     }
                 }
             }

@@ -258,7 +258,8 @@ impl Coordinator {
         for effect in effects {
             match effect {
                 Effect::Prepare(worker, index, of) => {
-                    let spec = self.get(id).map(|run| run.spec);
+                    let run = self.runs.iter().find(|hosted| hosted.run.id() == id);
+                    let spec = run.map(|hosted| Arc::clone(hosted.run.spec()));
                     let order = spec.map(|spec| Order::Prepare { run: id, spec, index, of });
                     gone.extend(order.and_then(|order| self.workers.send(&worker, order)));
                 }

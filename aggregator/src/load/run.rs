@@ -215,7 +215,7 @@ impl Run {
     }
 
     /// What was asked for.
-    pub(crate) fn spec(&self) -> &RunSpec {
+    pub(crate) fn spec(&self) -> &Arc<RunSpec> {
         &self.spec
     }
 

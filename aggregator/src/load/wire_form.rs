@@ -85,8 +85,9 @@ impl TryFrom<wire::RunInterval> for Second {
     type Error = ProtocolError;
 
     fn try_from(wire: wire::RunInterval) -> Result<Self, ProtocolError> {
-        if wire.to_nsec <= wire.from_nsec {
-            return Err(refused("interval.to_nsec", wire.to_nsec, "after from_nsec"));
+        // The last interval of a drain that ended at once has no length.
+        if wire.to_nsec < wire.from_nsec {
+            return Err(refused("interval.to_nsec", wire.to_nsec, "not before from_nsec"));
         }
         if wire.seq == u64::MAX {
             return Err(refused("interval.seq", wire.seq, "below 2^64 - 1"));

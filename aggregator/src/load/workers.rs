@@ -288,3 +288,60 @@ fn gone(id: &WorkerId, worker: &Worker, why: &'static str) -> Gone {
     };
     Gone { worker: id.clone(), run, why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downlink::{Downlink, downlink};
+
+    const NOW: AxisNsec = AxisNsec(1_000_000_000_000);
+
+    fn hello(id: &str, node: &str) -> WorkerHello {
+        WorkerHello { id: WorkerId::new(id.into()).unwrap(), node: NodeName::new(node).unwrap() }
+    }
+
+    /// Joins, with a clock that is known.
+    fn join(workers: &mut Workers, id: &str, node: &str) -> (WorkerId, Downlink<Order, Order>) {
+        let (sender, stream) = downlink(ORDERS_WAITING, Ok);
+        let hello = hello(id, node);
+        let worker = hello.id.clone();
+        assert!(workers.join(hello, sender, NOW).0.is_some());
+        let times = Pong { ping_sent: NOW, worker_received_nsec: 1, worker_sent_nsec: 1, answered: NOW };
+        workers.pong(&worker, times);
+        (worker, stream)
+    }
+
+    #[test]
+    fn a_run_is_spread_over_the_nodes_that_there_are() {
+        let mut workers = Workers::default();
+        let _links = [("a", "n-1"), ("b", "n-1"), ("c", "n-2"), ("d", "n-2")]
+            .map(|(id, node)| join(&mut workers, id, node));
+        let free: Vec<_> = workers.free().iter().map(|(id, _)| id.to_string()).collect();
+        assert_eq!(free, ["a", "c", "b", "d"]);
+    }
+
+    #[test]
+    fn a_worker_that_is_silent_in_a_run_or_does_not_end_one_is_given_up() {
+        let mut workers = Workers::default();
+        let links = ["silent", "stuck", "idle"].map(|id| join(&mut workers, id, "n"));
+        let run = RunId(1);
+        workers.set_duty(&links[0].0, Duty::Run(run));
+        workers.set_duty(&links[1].0, Duty::Leaving(run, NOW + SILENCE));
+        assert_eq!(workers.tick(NOW + SILENCE), []);
+        let gone = workers.tick(NOW + SILENCE + Duration::from_millis(1));
+        let gone: Vec<_> = gone.iter().map(|gone| (gone.worker.as_str(), gone.run)).collect();
+        assert_eq!(gone, [("silent", Some(run)), ("stuck", None)]);
+        assert_eq!(workers.len(), 1, "one with nothing to do may be silent");
+    }
+
+    #[test]
+    fn a_worker_that_does_not_read_its_orders_is_given_up() {
+        let mut workers = Workers::default();
+        let (worker, _unread) = join(&mut workers, "a", "n");
+        for id in 0..u64::try_from(ORDERS_WAITING).unwrap() {
+            assert_eq!(workers.send(&worker, Order::Ping { id }), None);
+        }
+        assert!(workers.send(&worker, Order::Ping { id: 99 }).is_some());
+        assert_eq!(workers.len(), 0);
+    }
+}

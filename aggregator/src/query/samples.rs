@@ -156,7 +156,7 @@ impl Samples for SampleService {
         _: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
         let nodes = self.nodes.all().iter().map(|node| subjects::node(&node.view)).collect();
-        Ok(Response::new(wire::ListNodesResponse { nodes }))
+        answer(wire::ListNodesResponse { nodes }, "this many nodes are beyond one aggregator")
     }
 
     async fn list_subjects(
@@ -194,5 +194,26 @@ impl Samples for SampleService {
         let (reader, stream) = self.reader()?;
         self.tasks.start(tail::follow(Arc::clone(&self.nodes), selection, self.clock.now(), reader));
         Ok(Response::new(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::Stopper;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_told_that_it_is_too_slow() {
+        let (to, mut unread) = downlink::<wire::SampleChunk, wire::SampleChunk>(CHUNKS_WAITING, Ok);
+        let (_stopper, stop) = Stopper::new();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let mut reader = Reader { to, stop, _place: place };
+        for _ in 0..CHUNKS_WAITING {
+            assert!(reader.hand_over(wire::SampleChunk::default()).await.is_ok());
+        }
+        let Err(end) = reader.hand_over(wire::SampleChunk::default()).await else { panic!("it was taken") };
+        reader.finish(end);
+        let told = tokio_stream::StreamExt::next(&mut unread).await.unwrap();
+        assert_eq!(told.unwrap_err().code(), tonic::Code::ResourceExhausted, "before what still waits");
     }
 }
