@@ -265,8 +265,8 @@ impl Session {
     }
 
     /// The batch `seq`, absolute. Where that cannot be, which would be an error of ours or a message
-    /// over the limit, it is given up as a gap rather than sent unreadable.
-    fn whole(&mut self, seq: Seq, ticks: u64, values: u64) -> Record {
+    /// over the limit, a gap takes its place on this stream, rather than what nobody can read.
+    fn whole(&self, seq: Seq, ticks: u64, values: u64) -> Record {
         let live_at = |seq: Seq| {
             let mut schema = Schema::new();
             for kept in self.series.values().filter(|kept| kept.ended.is_none_or(|ended| ended > seq)) {
@@ -277,8 +277,6 @@ impl Session {
         };
         let batch = self.ring.absolute(seq, live_at).map(Record::Batch);
         batch.ok().filter(|batch| encoded_bytes(batch) <= limits::MESSAGE_BYTES).unwrap_or_else(|| {
-            self.sent -= values;
-            self.gaps += values;
             Record::Gap(Gap { seq, last_seq: seq, reason: GapReason::ReplayFull, ticks, values })
         })
     }

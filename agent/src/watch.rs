@@ -140,6 +140,7 @@ impl Watcher {
     }
 
     fn sweep(&mut self) -> Result<(), Ended> {
+        let known_before = self.known.len();
         let found = self.discovery.sweep(&self.host);
         let ids: HashSet<CgroupId> = found.iter().map(|found| (found.cgroup.clone(), found.inode)).collect();
         let gone: Vec<CgroupId> = self.known.keys().filter(|id| !ids.contains(*id)).cloned().collect();
@@ -150,6 +151,9 @@ impl Watcher {
         let mut limits = LimitReader::new(&host);
         for found in found {
             self.look_at(&found, &mut limits)?;
+        }
+        if self.known.len() != known_before {
+            info!(cgroups = self.known.len(), "sampling");
         }
         Ok(())
     }
@@ -191,7 +195,7 @@ impl Watcher {
         let subject = container.subject.clone();
         let known = Known { key, subject, dirs, limits: own, has_quota: !holders.is_empty(), watched: None };
         self.known.insert(id, known);
-        info!(cgroup = %found.cgroup, system = found.system, "sampling");
+        debug!(cgroup = %found.cgroup, system = found.system, "sampling");
         self.tell(Change::Add(Box::new(container)))
     }
 

@@ -1,6 +1,9 @@
 //! The program: flags in, exit code out.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -19,7 +22,8 @@ const THREADS_MAX: usize = 16;
 
 /// Runs until SIGTERM or Ctrl-C.
 pub fn run(args: Args) -> ExitCode {
-    tracing_subscriber::fmt().with_env_filter(args.log.clone()).with_writer(std::io::stderr).init();
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(args.log.clone()).with_ansi(ansi).with_writer(io::stderr).init();
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -50,7 +50,7 @@ impl Address {
                 return Err(usage(
                     "kubectl berth cannot forward a port yet: run \
                     `kubectl -n berth-system port-forward svc/berth-aggregator 7700` and give \
-                    --server http://127.0.0.1:7700",
+                    --server https://localhost:7700 --ca-file ca.crt",
                 ));
             }
         };

@@ -45,7 +45,7 @@ impl Busy {
         let files = cgroup_mounts().into_iter().map(|mount| mount.join(&name).join("busy/cgroup.procs"));
         // Busy for a tenth of the time: there is something to count, and the machine stays usable.
         let script = "for f; do echo $$ > $f; done; while :; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; \
-                      read -t 0.05 < /dev/zero; done";
+                      sleep 0.05; done";
         let mut command = Command::new("bash");
         command.args(["-c", script, "busy"]).args(files);
         let process = Some(Running::start(&mut command, scratch.join("busy.log")));

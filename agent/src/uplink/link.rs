@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use berth::{limits, wire};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::{args::Server, clock::now_nsec};
 
-/// A server that does not answer a handshake in this time is not there.
+/// A server that does not shake hands in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Messages between the session and the connection: enough to fill a packet, few enough that an
@@ -36,7 +36,6 @@ pub(super) struct Link {
 
 async fn dial(server: &Server) -> anyhow::Result<Channel> {
     let mut endpoint = Endpoint::from(server.uri.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(limits::KEEPALIVE_PERIOD)
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
@@ -53,7 +52,8 @@ impl Link {
     /// Runs until the stream ends. Errors: why it ended, unless the aggregator closed it in peace.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { server, outgoing, answers, heard } = self;
-        let channel = dial(&server).await?;
+        let channel = timeout(CONNECT_TIMEOUT, dial(&server)).await;
+        let channel = channel.with_context(|| format!("connect to {}", server.uri))??;
         heard.send(Heard::Opened).await.context("hand over to the uplink")?;
         let mut client = wire::ingest_client::IngestClient::new(channel)
             .max_decoding_message_size(limits::MESSAGE_BYTES)

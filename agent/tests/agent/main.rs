@@ -4,14 +4,18 @@
 //! The modules are marked as tests so that lints on tests hold for what supports them, too.
 
 #[cfg(test)]
-mod allocation;
-#[cfg(test)]
 mod cgroup;
 #[cfg(test)]
+mod fake_host;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
+mod sampler;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod waits;

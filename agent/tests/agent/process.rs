@@ -7,6 +7,10 @@ use std::{
     thread::JoinHandle,
 };
 
+use tokio::time::timeout;
+
+use crate::server::DEADLINE;
+
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     child: Child,
@@ -41,6 +45,16 @@ impl Agent {
     /// Its lines so far that hold `text`.
     pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
         self.said.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Waits until it says so.
+    pub(crate) async fn says(&self, text: &str) {
+        let said = timeout(DEADLINE, async {
+            while self.lines_with(text).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+        said.await.expect("it says so before the deadline");
     }
 
     /// SIGKILL: it can say nothing more.

@@ -9,7 +9,7 @@ use berth::{
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, transport::ServerTlsConfig};
 
 /// Longer than anything takes on a machine that is busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -50,6 +50,11 @@ impl Aggregator {
 
     /// Listens on a given one, as a restarted aggregator does.
     pub(crate) async fn listen_at(address: SocketAddr) -> Self {
+        Self::listen_with(address, None).await
+    }
+
+    /// Listens, over TLS if it is given.
+    pub(crate) async fn listen_with(address: SocketAddr, tls: Option<ServerTlsConfig>) -> Self {
         let listener = timeout(DEADLINE, async {
             loop {
                 if let Ok(listener) = TcpListener::bind(address).await {
@@ -62,7 +67,11 @@ impl Aggregator {
         let address = listener.local_addr().unwrap();
         let (sender, opened) = mpsc::channel(4);
         let service = wire::ingest_server::IngestServer::new(Fake { opened: sender });
-        let server = tonic::transport::Server::builder().add_service(service);
+        let mut server = tonic::transport::Server::builder();
+        if let Some(tls) = tls {
+            server = server.tls_config(tls).unwrap();
+        }
+        let server = server.add_service(service);
         let mut tasks = JoinSet::new();
         tasks.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self { address, opened, _server: tasks }
