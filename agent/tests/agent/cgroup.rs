@@ -59,16 +59,19 @@ impl TestCgroup {
         format!("{}/c1", self.root)
     }
 
-    /// Sets a quota. `false`: the kernel has none for us.
+    /// Sets a quota, and the largest weight against whatever else runs here. `false`: the kernel has
+    /// none for us.
     pub(crate) fn limit_cpu(&self, quota_usec: u32, period_usec: u32) -> bool {
+        let container = self.container();
         let write =
-            |file: &str, text: String| fs::write(self.host.cpu_file(&self.container(), file), text).is_ok();
+            |cgroup: &str, file: &str, text: &str| fs::write(self.host.cpu_file(cgroup, file), text).is_ok();
         if self.host.hierarchies().cpu.is_some() {
-            write("cpu.shares", "262144".into())
-                && write("cpu.cfs_period_us", period_usec.to_string())
-                && write("cpu.cfs_quota_us", quota_usec.to_string())
+            write(&self.root, "cpu.shares", "262144")
+                && write(&container, "cpu.cfs_period_us", &period_usec.to_string())
+                && write(&container, "cpu.cfs_quota_us", &quota_usec.to_string())
         } else {
-            write("cpu.weight", "10000".into()) && write("cpu.max", format!("{quota_usec} {period_usec}"))
+            write(&self.root, "cpu.weight", "10000")
+                && write(&container, "cpu.max", &format!("{quota_usec} {period_usec}"))
         }
     }
 

@@ -3,18 +3,17 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
     thread::JoinHandle,
 };
 
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::server::DEADLINE;
 
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     child: Child,
-    said: Arc<Mutex<Vec<String>>>,
+    said: watch::Receiver<Vec<String>>,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -32,11 +31,11 @@ impl Agent {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let (stderr, heard) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        let (heard, said) = watch::channel(Vec::new());
+        let stderr = child.stderr.take().unwrap();
         let listener = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                heard.lock().unwrap().push(line);
+                heard.send_modify(|lines| lines.push(line));
             }
         });
         Self { child, said, listener: Some(listener) }
@@ -44,17 +43,15 @@ impl Agent {
 
     /// Its lines so far that hold `text`.
     pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
-        self.said.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+        self.said.borrow().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     /// Waits until it says so.
     pub(crate) async fn says(&self, text: &str) {
-        let said = timeout(DEADLINE, async {
-            while self.lines_with(text).is_empty() {
-                tokio::task::yield_now().await;
-            }
-        });
-        said.await.expect("it says so before the deadline");
+        let mut said = self.said.clone();
+        let holds = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
+        let said = timeout(DEADLINE, said.wait_for(holds)).await;
+        assert!(said.is_ok_and(|said| said.is_ok()), "it says {text:?} before the deadline");
     }
 
     /// SIGKILL: it can say nothing more.

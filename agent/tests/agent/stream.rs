@@ -2,12 +2,11 @@ use berth::{
     CgroupVersion, Group, SeriesId,
     wire::{self, agent_message::Message, aggregator_message},
 };
-use tokio::time::timeout;
 
 use crate::{
     cgroup::TestCgroup,
     process::Agent,
-    server::{Aggregator, DEADLINE, Known},
+    server::{Aggregator, Known},
 };
 
 /// Flags for an agent that looks at nothing but the node and a cgroup that stays as it is.
