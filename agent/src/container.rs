@@ -112,8 +112,6 @@ impl Container {
         };
         let current =
             if host.hierarchies().memory.is_some() { "memory.usage_in_bytes" } else { "memory.current" };
-        let stall = |file: &str| open(&host.identity_file(cgroup, file)).filter(|_| pressure);
-        let files = (stall("cpu.pressure"), stall("memory.pressure"), stall("io.pressure"));
         Some(Self {
             key,
             subject: subject(host, found),
@@ -121,10 +119,7 @@ impl Container {
             usage,
             throttle,
             memory: open(&host.memory_file(cgroup, current)),
-            pressure: match files {
-                (Some(cpu), Some(memory), Some(io)) => Some(PressureFiles::new(cpu, memory, io, now_nsec)),
-                _ => None,
-            },
+            pressure: PressureFiles::of_cgroup(host, cgroup, now_nsec).filter(|_| pressure),
             pressure_due: Due::spread(PERIOD_NSEC, key.0, now_nsec),
             newest_pressure: Pressure::default(),
             last: (0, [0; 3]),

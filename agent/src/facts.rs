@@ -5,7 +5,7 @@ use berth::NodeFacts;
 
 use crate::{
     cpus::CpuList,
-    host::{Child, HostRoot, read, text},
+    host::{Child, HostRoot, is_stall_measured, read, text},
 };
 
 /// How deep the tree of cgroups is searched for processes; deeper ones are not made by any runtime.
@@ -23,11 +23,6 @@ pub fn boot_id(host: &HostRoot) -> String {
     String::from_utf8_lossy(&id).trim().to_owned()
 }
 
-/// Whether the kernel measures stall at all.
-fn has_pressure(host: &HostRoot) -> bool {
-    read(&host.proc("pressure/memory")).parse(|stall| text::pressure(&stall)).here().is_some()
-}
-
 /// Whether the kernel counts each thread's waits, and lets us see them.
 fn has_thread_waits(host: &HostRoot) -> bool {
     read(&host.proc("thread-self/schedstat")).parse(|stat| text::schedstat(&stat)).here().is_some()
@@ -36,14 +31,7 @@ fn has_thread_waits(host: &HostRoot) -> bool {
 /// Processes in the cgroup tree that /proc does not show. Both are counted while processes come and
 /// go, so the smaller of two counts stands.
 fn hidden_processes(host: &HostRoot) -> u32 {
-    let count = || {
-        let in_cgroups = processes_below(host, "/", TREE_DEPTH);
-        let is_process = |entry: &std::fs::DirEntry| {
-            entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        let in_proc = std::fs::read_dir(host.proc("")).into_iter().flatten().filter_map(Result::ok);
-        in_cgroups.saturating_sub(in_proc.filter(is_process).count())
-    };
+    let count = || processes_below(host, "/", TREE_DEPTH).saturating_sub(host.numbered("").len());
     u32::try_from(count().min(count())).unwrap_or(u32::MAX)
 }
 
@@ -68,7 +56,7 @@ pub fn node_facts(host: &HostRoot, cpus: &CpuList, gpus: u32) -> anyhow::Result<
         cpu_list: cpus.to_string(),
         memory_bytes: memory.total_bytes,
         cgroup_version: host.version(),
-        pressure: has_pressure(host),
+        pressure: is_stall_measured(host),
         thread_waits: has_thread_waits(host),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         gpus,

@@ -5,10 +5,13 @@
 //! (`unthrottle_cfs_rq`). So an increment d seen at time t is laid back over [t-d, t]:
 //!
 //! - run R: each increment over the time since the reading before it;
-//! - wait W: each increment over the interval in which it happened;
-//! - its throttled part T: the overlap of each thread's wait with the union of the throttled
-//!   intervals, whichever of the two is heard of first. Subtracting the throttled time once would be
-//!   wrong for threaded containers: three stopped threads wait three times as long;
+//! - wait W: each increment over the interval in which it happened; that ended somewhere since the
+//!   reading before t, which is settled by the throttle that it contains, if there is one;
+//! - its throttled part T: for each thread the overlap of its waits with the throttled intervals,
+//!   whichever of the two is heard of first. Both are unions: laid back from their readings, two
+//!   waits of one thread may overlap, although it cannot wait twice at once. Subtracting the
+//!   throttled time once would be wrong for threaded containers: three stopped threads wait three
+//!   times as long;
 //! - X: the sum over threads of wait x CPUs that the *other* threads used meanwhile: none while a
 //!   quota stopped them, else their run in that tick, evenly. A thread never blames itself.
 //!
@@ -18,8 +21,6 @@
 
 pub mod span;
 mod ticks;
-
-use std::collections::VecDeque;
 
 pub use ticks::Amounts;
 use ticks::Ticks;
@@ -68,7 +69,7 @@ pub struct Thread {
     /// Its counters when it was last read; none before the first reading.
     last: Option<Schedstat>,
     read_nsec: u64,
-    waits: VecDeque<Span>,
+    waits: Union,
     parts: Box<[Part]>,
 }
 
@@ -128,7 +129,7 @@ impl Fold {
         self.threads.push(Thread {
             last: started_nsec.map(|_| Schedstat { run_nsec: 0, wait_nsec: 0 }),
             read_nsec: started_nsec.unwrap_or(0),
-            waits: VecDeque::with_capacity(WAITS),
+            waits: Union::new(WAITS),
             parts: vec![Part::default(); SLOTS].into_boxed_slice(),
         });
     }
@@ -150,12 +151,12 @@ impl Fold {
         lay_run(ticks, &mut thread.parts, since, run_nsec);
         let wait = Span::ending(at_nsec, now.wait_nsec.saturating_sub(last.wait_nsec));
         if wait.nsec() > 0 {
+            let wait = begun_with_throttle(wait, since.nsec(), throttled);
             lay_wait(ticks, &mut thread.parts, wait);
-            throttled.within(wait).for_each(|stopped| lay_throttled(ticks, &mut thread.parts, stopped));
-            if thread.waits.len() == WAITS {
-                thread.waits.pop_front();
-            }
-            thread.waits.push_back(wait);
+            let Thread { waits, parts, .. } = thread;
+            waits.insert(wait, |fresh| {
+                throttled.within(fresh).for_each(|stopped| lay_throttled(ticks, parts, stopped));
+            });
         }
     }
 
@@ -172,9 +173,7 @@ impl Fold {
         throttled.insert(stopped, |fresh| {
             ticks.lay(fresh, |tick, part| tick.stopped_nsec += part.nsec());
             for Thread { waits, parts, .. } in &mut *threads {
-                let near = waits.iter().rev().take_while(|wait| wait.end > fresh.start);
-                near.filter_map(|wait| wait.overlap(fresh))
-                    .for_each(|part| lay_throttled(ticks, parts, part));
+                waits.within(fresh).for_each(|stopped| lay_throttled(ticks, parts, stopped));
             }
         });
     }
@@ -200,6 +199,15 @@ impl Fold {
     pub fn corrections(&mut self, horizon_nsec: u64, changed: impl FnMut(u64, Amounts)) {
         self.ticks.corrections(horizon_nsec, changed);
     }
+}
+
+/// A wait seen now ended at any time since the reading before it, `slack_nsec` ago. It is taken to
+/// have ended now, unless it is long enough to contain a throttle which began just before it would
+/// have: a thread that is stopped waits through all of the throttle.
+fn begun_with_throttle(wait: Span, slack_nsec: u64, throttled: &Union) -> Span {
+    let begun = throttled.around(wait.start).filter(|stopped| stopped.nsec() <= wait.nsec());
+    let early_nsec = begun.map_or(0, |stopped| wait.start.saturating_sub(stopped.start));
+    if early_nsec <= slack_nsec { wait.earlier(early_nsec) } else { wait }
 }
 
 /// Lays `run_nsec` evenly over `since`. The product of contended wait and the siblings' run grows

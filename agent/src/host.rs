@@ -20,7 +20,7 @@ use berth::CgroupVersion;
 pub use dir::Dir;
 pub use kept::{KeptFile, Reader, Reading};
 pub use mounts::Hierarchies;
-pub use pressure::{Answer, GUARD_NSEC, PERIOD_NSEC, Pressure, PressureFiles};
+pub use pressure::{Answer, GUARD_NSEC, PERIOD_NSEC, Pressure, PressureFiles, is_stall_measured};
 
 /// Why the node cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,12 @@ impl HostRoot {
     /// A path below /proc.
     pub fn proc(&self, file: impl AsRef<Path>) -> PathBuf {
         self.proc.join(file)
+    }
+
+    /// The numbers among the names in a directory of /proc: processes, or a process' threads.
+    pub fn numbered(&self, directory: impl AsRef<Path>) -> Vec<u32> {
+        let entries = fs::read_dir(self.proc(directory)).into_iter().flatten().filter_map(Result::ok);
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// A cgroup's file in the hierarchy that identifies it.

@@ -33,13 +33,6 @@ pub struct Node {
     newest_pressure: Pressure,
 }
 
-/// The three pressure files of the node, if the kernel has them.
-fn pressure_files(host: &HostRoot, now_nsec: u64) -> Option<PressureFiles> {
-    let open = |file: &str| KeptFile::open(&host.proc(file)).ok();
-    let (cpu, memory, io) = (open("pressure/cpu")?, open("pressure/memory")?, open("pressure/io")?);
-    Some(PressureFiles::new(cpu, memory, io, now_nsec))
-}
-
 impl Node {
     /// Opens the node's files. It answers for `cpus` only.
     pub fn open(host: &HostRoot, cpus: &CpuList, pressure: bool, now_nsec: u64) -> Self {
@@ -48,7 +41,7 @@ impl Node {
         Self {
             stat: open("stat"),
             meminfo: open("meminfo"),
-            pressure: pressure_files(host, now_nsec).filter(|_| pressure),
+            pressure: PressureFiles::of_node(host, now_nsec).filter(|_| pressure),
             wanted: (0..=highest).map(|cpu| cpus.contains(cpu)).collect(),
             cpus: cpus.len(),
             cpu_usec: [0; 4],

@@ -112,18 +112,13 @@ fn collect_tids(host: &HostRoot, cgroup: &str, depth: usize, tids: &mut Vec<u32>
 /// /proc from a pid namespace of its own.
 pub fn tids_by_process(host: &HostRoot, subjects: &[&ContainerSubject]) -> Vec<Vec<u32>> {
     let mut tids = vec![Vec::new(); subjects.len()];
-    for pid in numbers(&host.proc("")) {
+    for pid in host.numbered("") {
         let Some(path) = process_cgroup(host, pid) else { continue };
         if let Some(index) = subjects.iter().position(|subject| lies_in(&path, subject)) {
-            tids[index].extend(numbers(&host.proc(format!("{pid}/task"))));
+            tids[index].extend(host.numbered(format!("{pid}/task")));
         }
     }
     tids
-}
-
-fn numbers(directory: &std::path::Path) -> Vec<u32> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// A process's path in the identity hierarchy, as our cgroup namespace shows it.

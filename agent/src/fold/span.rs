@@ -22,6 +22,12 @@ impl Span {
         self.end.saturating_sub(self.start)
     }
 
+    /// The same, so many nanoseconds earlier.
+    #[must_use]
+    pub fn earlier(self, nsec: u64) -> Self {
+        Self { start: self.start.saturating_sub(nsec), end: self.end.saturating_sub(nsec) }
+    }
+
     /// What both cover, if anything.
     pub fn overlap(self, other: Self) -> Option<Self> {
         let both = Self { start: self.start.max(other.start), end: self.end.min(other.end) };
@@ -47,6 +53,12 @@ impl Union {
     pub fn within(&self, span: Span) -> impl Iterator<Item = Span> + '_ {
         let near = self.spans.iter().rev().take_while(move |known| known.end > span.start);
         near.filter_map(move |known| known.overlap(span))
+    }
+
+    /// The interval within which `at` lies, its ends excluded.
+    pub fn around(&self, at: u64) -> Option<Span> {
+        let near = self.spans.iter().rev().take_while(|known| known.end > at);
+        near.copied().find(|known| known.start < at)
     }
 
     /// Takes `span` in, and names each part of it that was not covered yet, newest first.

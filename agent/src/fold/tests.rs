@@ -142,7 +142,7 @@ fn reading() -> impl Strategy<Value = Reading> {
 struct Outcome {
     sent: Vec<Amounts>,
     unsent: Amounts,
-    /// By brute force: each wait's overlap with the union of all throttles.
+    /// By brute force: the overlap of each thread's waits with all throttles.
     overlap_nsec: u64,
 }
 
@@ -154,25 +154,27 @@ fn play(readings: &[Reading], quota_first: bool) -> Outcome {
     let mut now = START_NSEC;
     let mut quota = Quota::default();
     let (mut run, mut wait, mut throttled) = ([0; THREADS], [0; THREADS], 0);
-    let (mut waits, mut throttles) = (Vec::new(), Vec::new());
+    let (mut waits, mut throttles) = (vec![Vec::new(); THREADS], Vec::new());
     let (mut sent, mut closed) = (Vec::new(), 0_u64);
     for reading in readings {
         now += reading.after_nsec;
         throttled += reading.throttled_usec;
         let so_far = run.iter().sum::<u64>() + if quota_first { 0 } else { reading.run_nsec.iter().sum() };
-        if reading.throttled_usec > 0 {
-            throttles.push(quota.grow(now, reading.throttled_usec * 1_000, so_far));
-        }
+        let stopped =
+            (reading.throttled_usec > 0).then(|| quota.grow(now, reading.throttled_usec * 1_000, so_far));
         if quota_first {
+            throttles.extend(stopped);
             fold.throttled(0, now, throttled);
         }
         for thread in 0..THREADS {
             run[thread] += reading.run_nsec[thread];
             wait[thread] += reading.wait_nsec[thread];
-            waits.push(Span::ending(now, reading.wait_nsec[thread]));
+            let newest = Span::ending(now, reading.wait_nsec[thread]);
+            waits[thread].push(placed(newest, reading.after_nsec, &merged(throttles.clone())));
             fold.thread(thread, now, Schedstat { run_nsec: run[thread], wait_nsec: wait[thread] });
         }
         if !quota_first {
+            throttles.extend(stopped);
             fold.throttled(0, now, throttled);
         }
         if reading.closes_tick {
@@ -186,9 +188,37 @@ fn play(readings: &[Reading], quota_first: bool) -> Outcome {
             assert!(throttled <= wait, "no tick shows more throttled wait than wait");
         }
     }
-    let overlaps =
-        waits.iter().flat_map(|wait| throttles.iter().filter_map(|stopped| wait.overlap(*stopped)));
-    Outcome { sent, unsent: fold.ticks.unsent(), overlap_nsec: overlaps.map(Span::nsec).sum() }
+    let throttles = merged(throttles);
+    let of_thread = |waits: Vec<Span>| -> u64 {
+        let overlaps = |wait: Span| throttles.iter().filter_map(move |stopped| wait.overlap(*stopped));
+        merged(waits).into_iter().flat_map(overlaps).map(Span::nsec).sum()
+    };
+    let overlap_nsec = waits.into_iter().map(of_thread).sum();
+    Outcome { sent, unsent: fold.ticks.unsent(), overlap_nsec }
+}
+
+/// Where a wait belongs, given the throttles that are known by then.
+fn placed(wait: Span, slack_nsec: u64, throttles: &[Span]) -> Span {
+    let begun = throttles.iter().find(|stopped| stopped.start < wait.start && wait.start < stopped.end);
+    match begun.map(|stopped| (stopped.nsec(), wait.start - stopped.start)) {
+        Some((stopped_nsec, early)) if stopped_nsec <= wait.nsec() && early <= slack_nsec => {
+            Span { start: wait.start - early, end: wait.end - early }
+        }
+        _ => wait,
+    }
+}
+
+/// The union, by sorting.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| span.start);
+    let mut union: Vec<Span> = Vec::new();
+    for span in spans {
+        match union.last_mut().filter(|last| last.end >= span.start) {
+            Some(last) => last.end = last.end.max(span.end),
+            None => union.push(span),
+        }
+    }
+    union
 }
 
 proptest! {
@@ -289,6 +319,23 @@ fn throttled_time_is_divided_by_the_cpus_that_it_was_summed_over() {
     assert_eq!(quota.grow(START_NSEC + 100_000_000, 42_000_000, 30_000_000).nsec(), 42_000_000);
     // Its next throttle does not reach back beyond that one, whatever the kernel claims.
     assert_eq!(quota.grow(START_NSEC + 150_000_000, 70_000_000, 30_000_000).nsec(), 50_000_000);
+}
+
+#[test]
+fn a_wait_that_can_contain_a_throttle_contains_all_of_it() {
+    let msec = |msec: u64| msec * 1_000_000;
+    let mut throttled = Union::new(4);
+    throttled.insert(Span { start: msec(30), end: msec(100) }, |_| {});
+    for (name, wait, expected) in [
+        ("it ran second, and was read a reading later", (45, 120), (30, 105)),
+        ("it woke up while the others were stopped", (55, 130), (55, 130)),
+        ("it is shorter than the throttle", (40, 100), (40, 100)),
+        ("it began before the throttle", (25, 105), (25, 105)),
+        ("it began after the throttle", (101, 190), (101, 190)),
+    ] {
+        let span = |(start, end)| Span { start: msec(start), end: msec(end) };
+        assert_eq!(begun_with_throttle(span(wait), msec(20), &throttled), span(expected), "{name}");
+    }
 }
 
 #[test]

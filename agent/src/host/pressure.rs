@@ -7,9 +7,11 @@
 //! refuses to read them twice within [`GUARD_NSEC`]. The three files of one cgroup are one
 //! collection and are read back to back.
 
+use std::path::PathBuf;
+
 use crate::{
     clock::SECOND_NSEC,
-    host::{KeptFile, Reader, Reading, text},
+    host::{HostRoot, KeptFile, Reader, Reading, text},
 };
 
 /// How often the totals are read.
@@ -50,11 +52,28 @@ pub struct PressureFiles {
     last_nsec: u64,
 }
 
+/// Whether the kernel measures stall at all; it may be built in and switched off.
+pub fn is_stall_measured(host: &HostRoot) -> bool {
+    let stall = crate::host::read(&host.proc("pressure/memory"));
+    stall.parse(|stall| text::pressure(&stall)).here().is_some()
+}
+
 impl PressureFiles {
-    /// Takes the files over at `now_nsec`. That counts as a read, because whoever held them before
-    /// may have read them just now.
-    pub fn new(cpu: KeptFile, memory: KeptFile, io: KeptFile, now_nsec: u64) -> Self {
-        Self { cpu, memory, io, last_nsec: now_nsec }
+    /// The node's, opened at `now_nsec`. That counts as a read, because whoever had them open before
+    /// may have read them just now. `None`: there are none.
+    pub fn of_node(host: &HostRoot, now_nsec: u64) -> Option<Self> {
+        Self::open(["pressure/cpu", "pressure/memory", "pressure/io"].map(|file| host.proc(file)), now_nsec)
+    }
+
+    /// A cgroup's.
+    pub fn of_cgroup(host: &HostRoot, cgroup: &str, now_nsec: u64) -> Option<Self> {
+        let files = ["cpu.pressure", "memory.pressure", "io.pressure"];
+        Self::open(files.map(|file| host.identity_file(cgroup, file)), now_nsec)
+    }
+
+    fn open([cpu, memory, io]: [PathBuf; 3], now_nsec: u64) -> Option<Self> {
+        let open = |path: PathBuf| KeptFile::open(&path).ok();
+        Some(Self { cpu: open(cpu)?, memory: open(memory)?, io: open(io)?, last_nsec: now_nsec })
     }
 
     /// Reads them, unless they were read within [`GUARD_NSEC`].
@@ -81,9 +100,9 @@ mod tests {
             let path = dir.join(name);
             let text = format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n");
             std::fs::write(&path, text).unwrap();
-            KeptFile::open(&path).unwrap()
+            path
         };
-        PressureFiles::new(file("cpu", 1), file("memory", 2), file("io", 3), now_nsec)
+        PressureFiles::open([file("cpu", 1), file("memory", 2), file("io", 3)], now_nsec).unwrap()
     }
 
     #[test]
