@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
 PROGRAMS := berth kubectl-berth berth-agent berth-aggregator berth-loadgen refmodel scanner
 
-.PHONY: help build demo test tools lint doc install uninstall clean
+.PHONY: help build demo test soak tools lint doc install uninstall clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--sca
 
 test: tools ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
+
+soak: ## The long waits: a restart with more than 100 s of history
+	BERTH_HISTORY_SECONDS=105 cargo test --locked --package berth --test system
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"

@@ -83,26 +83,24 @@ impl Hierarchies {
         Ok(Self { cpu: mount.to_owned(), unified: true, mounts: vec![mount.to_owned()] })
     }
 
-    /// Makes a group. Errors: there is no right to; the text says how to get it.
+    /// Makes a group for processes. Errors: there is no right to; the text says how to get it.
     pub(super) fn make(&self, path: &str) -> anyhow::Result<Group> {
         let group = Group { hierarchies: self.clone(), path: path.to_owned() };
         for dir in group.dirs() {
             if let Err(error) = fs::create_dir(&dir) {
-                let message = format!(
-                    "cannot make the cgroup {}: {error}; run it as root, or inside \
-                     `systemd-run --user --scope -p Delegate=yes`",
-                    dir.display()
-                );
+                let message = format!("cannot make the cgroup {}: {error}; run it as root", dir.display());
                 return Err(Failure::new(Exit::Environment, message).into());
             }
         }
+        Ok(group)
+    }
+
+    /// Makes a group for groups: on v2 it hands its controllers down, and then no process may be in
+    /// it (cgroup-v2.rst, "No Internal Process Constraint").
+    pub(super) fn make_parent(&self, path: &str) -> anyhow::Result<Group> {
+        let group = self.make(path)?;
         if self.unified {
-            // Only the groups that hold groups need it; a leaf ignores it until it has processes.
-            let control = self.cpu.join(path).join("cgroup.subtree_control");
-            if path.split('/').count() == 1 {
-                fs::write(&control, "+cpu +memory")
-                    .with_context(|| format!("turn controllers on in {}", control.display()))?;
-            }
+            group.set("cgroup.subtree_control", "+cpu +memory")?;
         }
         Ok(group)
     }

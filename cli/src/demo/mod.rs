@@ -22,6 +22,7 @@ use crate::{
     output::Output,
     stop,
 };
+use result::Outcome;
 use stage::Stage;
 use story::Story;
 
@@ -87,28 +88,31 @@ impl Args {
 /// Runs the demonstration. Whatever happens, it leaves no process, cgroup or port behind.
 pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
     let mut requests = stop::Requests::listen()?;
-    tokio::select! {
-        exit = demonstrate(&args, output) => exit,
-        () = requests.next() => Ok(Exit::Stopped),
-    }
-}
-
-async fn demonstrate(args: &Args, output: &Output) -> anyhow::Result<Exit> {
-    let cpus = Cpus::allowed()?;
-    let mut stage = output.during("starting", Stage::set(args, &cpus)).await?;
-    let address = Address::new(Some(&stage.server), None, Invocation::Berth)?;
-    let server = address.connect().await?;
-    let result = Story::new(args, output, &server).tell(&mut stage).await?;
+    let (mut stage, outcome) = tokio::select! {
+        told = demonstrate(&args, output) => told?,
+        () = requests.next() => return Ok(Exit::Stopped),
+    };
     if args.keep {
         output.note(&format!(
             "\nstaying up until Ctrl-C: gRPC on {}, metrics on {}; try `berth report`, `berth top`, `berth advise`",
             stage.server, stage.metrics
         ));
-        std::future::pending::<()>().await;
+        tokio::select! {
+            error = stage.watch() => return Err(error),
+            () = requests.next() => {}
+        }
     }
     stage.strike().await;
-    if let Some(reason) = result.generator_limit() {
+    if let Some(reason) = outcome.generator_limit() {
         return Err(Failure::new(Exit::Invalid, format!("the load generator was the limit: {reason}")).into());
     }
-    Ok(result.exit())
+    Ok(outcome.exit())
+}
+
+async fn demonstrate(args: &Args, output: &Output) -> anyhow::Result<(Stage, Outcome)> {
+    let cpus = Cpus::allowed()?;
+    let mut stage = output.during("starting", Stage::set(args, &cpus)).await?;
+    let server = Address::new(Some(&stage.server), None, Invocation::Berth)?.connect().await?;
+    let outcome = Story::new(args, output, &server).tell(&mut stage).await?;
+    Ok((stage, outcome))
 }

@@ -124,7 +124,9 @@ impl<'a> Story<'a> {
                 tokio::time::sleep(OBSERVED_POLL).await;
             }
         };
-        tokio::time::timeout(OBSERVED_TIMEOUT, all_heard).await.context("hear both agents within 10 s")?
+        tokio::time::timeout(OBSERVED_TIMEOUT, all_heard)
+            .await
+            .context("hear both agents within 10 s: is the machine overloaded?")?
     }
 
     async fn models(&self) -> anyhow::Result<Vec<ModelSummary>> {
@@ -304,7 +306,9 @@ impl<'a> Story<'a> {
             stage.start_scanners(1, self.args.scanner_count())?;
         } else {
             self.say(&format!("\n(d) Move: {for_models} is for models now; the model starts again there"))?;
+            stage.stop_scanners().await;
             stage.move_model(1).await?;
+            stage.start_scanners(0, self.args.scanner_count())?;
         }
         tokio::time::sleep(SETTLE).await;
         let after = self.steady_run(stage, payload, steady, "the model after the move").await?;
