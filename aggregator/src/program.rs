@@ -23,7 +23,11 @@ const THREADS_MAX: usize = 16;
 /// Runs until SIGTERM or Ctrl-C.
 pub fn run(args: Args) -> ExitCode {
     let ansi = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(args.log.clone()).with_ansi(ansi).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(args.log.clone())
+        .with_ansi(ansi)
+        .with_writer(io::stderr)
+        .init();
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -97,8 +97,17 @@ impl Histograms {
 pub(crate) struct Cost {
     /// CPU time.
     pub(crate) cpu_usec: u64,
-    /// Its own cgroup's throttling.
-    pub(crate) throttled_usec: u64,
+    /// Its own cgroup's throttling; `None` where nobody knows it.
+    pub(crate) throttled_usec: Option<u64>,
+}
+
+impl Cost {
+    /// What some do not know is left out: the sum is a lower bound then.
+    fn add(&mut self, other: Self) {
+        self.cpu_usec = self.cpu_usec.saturating_add(other.cpu_usec);
+        let known = self.throttled_usec.into_iter().chain(other.throttled_usec);
+        self.throttled_usec = known.reduce(u64::saturating_add);
+    }
 }
 
 /// A stretch of a run.
@@ -117,8 +126,7 @@ impl Figures {
     pub(crate) fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.histograms.add(&other.histograms);
-        self.cost.cpu_usec = self.cost.cpu_usec.saturating_add(other.cost.cpu_usec);
-        self.cost.throttled_usec = self.cost.throttled_usec.saturating_add(other.cost.throttled_usec);
+        self.cost.add(other.cost);
     }
 
     /// The first figure in which two accounts of the same requests differ. The cost is no such
@@ -192,4 +200,23 @@ pub(crate) struct FinalReport {
     pub(crate) intervals: u64,
     /// The worker's own verdict.
     pub(crate) generator: Generator,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttling_that_nobody_knows_stays_unknown() {
+        for (mine, theirs, sum) in [
+            (None, None, None),
+            (Some(1), None, Some(1)),
+            (None, Some(2), Some(2)),
+            (Some(1), Some(2), Some(3)),
+        ] {
+            let mut cost = Cost { cpu_usec: 1, throttled_usec: mine };
+            cost.add(Cost { cpu_usec: 2, throttled_usec: theirs });
+            assert_eq!(cost, Cost { cpu_usec: 3, throttled_usec: sum });
+        }
+    }
 }

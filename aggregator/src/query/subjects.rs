@@ -33,7 +33,7 @@ pub(super) fn node(view: &NodeView) -> wire::NodeStatus {
                 values: count.values,
             })
             .collect(),
-        clock_error_nsec: view.clock_error_nsec.unwrap_or(0),
+        clock_error_nsec: view.clock_error_nsec,
     }
 }
 

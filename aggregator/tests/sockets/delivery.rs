@@ -46,7 +46,7 @@ async fn two_nodes_are_taken_in_side_by_side_and_their_clocks_are_mapped() {
         assert_eq!(status.facts.as_ref().unwrap().cpus, 2);
     }
     let mapped = until("a pong", || async {
-        status(&server, "node-1").await.map(|status| status.clock_error_nsec).filter(|&error| error > 0)
+        status(&server, "node-1").await.and_then(|status| status.clock_error_nsec).filter(|&error| error > 0)
     })
     .await;
     assert!(mapped < 1_000_000_000, "{mapped}");
