@@ -121,7 +121,8 @@ pub struct Generator {
 }
 
 impl Generator {
-    fn add(&mut self, other: &Self) {
+    /// Adds another stretch.
+    pub(crate) fn add(&mut self, other: &Self) {
         self.cpu_usec += other.cpu_usec;
         self.throttled_usec = match (self.throttled_usec, other.throttled_usec) {
             (None, None) => None,

@@ -44,7 +44,7 @@ impl TryFrom<&wire::RunInterval> for Interval {
                 connect: Latencies::decode("connect_hdr", &histograms.connect_hdr)?,
                 first_byte: Latencies::decode("first_byte_hdr", &histograms.first_byte_hdr)?,
             },
-            generator: Generator { cpu_usec: cost.cpu_usec, throttled_usec: Some(cost.throttled_usec) },
+            generator: Generator { cpu_usec: cost.cpu_usec, throttled_usec: cost.throttled_usec },
         })
     }
 }
@@ -53,7 +53,8 @@ impl TryFrom<&wire::RunInterval> for Interval {
 pub(super) fn final_report(run_id: &str, outcome: &Outcome) -> wire::WorkerFinal {
     let totals = &outcome.totals;
     let tally = totals.tally();
-    let (load, drain) = (totals.load.generator, totals.drain.generator);
+    let mut used = totals.load.generator;
+    used.add(&totals.drain.generator);
     let generator = match Summary::of(totals).generator {
         Verdict::Ok => (wire::GeneratorVerdict::Ok, String::new()),
         Verdict::GeneratorLimited { reason } => (wire::GeneratorVerdict::Limited, reason.to_string()),
@@ -63,10 +64,7 @@ pub(super) fn final_report(run_id: &str, outcome: &Outcome) -> wire::WorkerFinal
         totals: Some(wire::Totals {
             counts: Some(counts(&tally.counts)),
             histograms: Some(histograms(&tally)),
-            cost: Some(wire::GeneratorCost {
-                cpu_usec: load.cpu_usec + drain.cpu_usec,
-                throttled_usec: load.throttled_usec.unwrap_or(0) + drain.throttled_usec.unwrap_or(0),
-            }),
+            cost: Some(cost(&used)),
         }),
         intervals: totals.intervals,
         generator: Some(wire::Generator { verdict: generator.0.into(), reason: generator.1 }),
@@ -116,10 +114,7 @@ fn histograms(tally: &Tally) -> wire::Histograms {
 }
 
 fn cost(generator: &Generator) -> wire::GeneratorCost {
-    wire::GeneratorCost {
-        cpu_usec: generator.cpu_usec,
-        throttled_usec: generator.throttled_usec.unwrap_or(0),
-    }
+    wire::GeneratorCost { cpu_usec: generator.cpu_usec, throttled_usec: generator.throttled_usec }
 }
 
 #[cfg(test)]
@@ -132,7 +127,7 @@ mod tests {
         tally.counts.sent = 3;
         tally.counts.errors = Errors::of_classes([(ErrorClass::Timeout, 2)].into_iter());
         tally.response.record_nanos(1_234_000);
-        let interval = Interval {
+        let mut interval = Interval {
             seq: 4,
             phase: Phase::Drain,
             from_nanos: 4_000_000_000,
@@ -142,5 +137,8 @@ mod tests {
         };
         let there = wire::RunInterval::from(&interval);
         assert_eq!(Interval::try_from(&there).unwrap(), interval);
+        interval.generator.throttled_usec = None;
+        let there = wire::RunInterval::from(&interval);
+        assert_eq!(Interval::try_from(&there).unwrap(), interval, "what is not known stays so");
     }
 }
