@@ -112,7 +112,7 @@ impl Uplink {
         self.orders.stop.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + STOP_TIMEOUT;
         // Without a stream nobody is there to flush to.
-        while current.is_some() && !(self.has_sampler_ended && self.session.is_drained()) {
+        while current.is_some() && !self.is_done() {
             if timeout_at(deadline, self.turn(&mut current)).await.is_err() {
                 break;
             }
@@ -137,6 +137,9 @@ impl Uplink {
     async fn turn(&mut self, current: &mut Option<Current>) -> anyhow::Result<()> {
         self.take_flushes()?;
         let (is_blocked, until) = self.play_steps(current);
+        if self.is_done() {
+            return Ok(());
+        }
         let link = async {
             match current {
                 Some(link) => link.next(is_blocked).await,
@@ -158,6 +161,11 @@ impl Uplink {
             Woken::Nothing => {}
         }
         Ok(())
+    }
+
+    /// All that will ever be sampled has been sent.
+    fn is_done(&self) -> bool {
+        self.has_sampler_ended && self.session.is_drained()
     }
 
     fn take_flushes(&mut self) -> anyhow::Result<()> {

@@ -142,12 +142,20 @@ async fn a_stop_flushes_what_was_read_and_ends_well() {
     known.begin(hello.oldest_seq);
     talk.resume(hello.oldest_seq).await;
     known.listen_until(&mut talk, |known| known.times_nsec.len() >= 5).await;
+    let asked_nsec = berth_agent::clock::now_nsec();
     agent.terminate();
     while let Some(message) = talk.next().await {
         known.hear(message);
     }
-    let status = tokio::task::spawn_blocking(move || agent.wait()).await.unwrap();
+    let took_nsec = berth_agent::clock::now_nsec() - asked_nsec;
+    assert!(took_nsec < 2_500_000_000, "it ends when all is sent, and does not wait for its deadline of 3 s");
+    drop(talk);
+    let ended = tokio::task::spawn_blocking(move || (agent.wait(), agent));
+    let (status, agent) = ended.await.unwrap();
     assert_eq!(status.code(), Some(0));
+    assert_eq!(agent.lines_with("no stream"), [""; 0], "it ended the stream, not the aggregator");
+    let [stopped] = &agent.lines_with("stopped")[..] else { panic!("it says so once") };
+    assert!(stopped.contains("pending=0 gaps=0"), "{stopped}");
 }
 
 #[tokio::test]
