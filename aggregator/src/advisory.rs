@@ -9,7 +9,7 @@ use berth_core::{
     advice::Advice,
     contention::Episode,
     node::{NodeView, SubjectView},
-    placement::{Advised, InForce, Landscape, NodeFor, NodeSpace, Tenant, advise},
+    placement::{Advised, InForce, Landscape, NodeSpace, Tenant, advise},
     sizing::{CpuMilli, MemoryBytes, Peak},
     time::AxisNsec,
 };
@@ -57,8 +57,7 @@ impl Advisory {
         if latest.at.is_none_or(|at| now.since(at) >= PERIOD) {
             let (nodes, journal) = (Arc::clone(&self.nodes), Arc::clone(&self.journal));
             // In a large cluster it takes a while, for which no stream is to wait.
-            let computing =
-                spawn_blocking(move || advise(&landscape(&nodes, &journal, now), &NodeFor::default(), now));
+            let computing = spawn_blocking(move || advise(&landscape(&nodes, &journal, now), now));
             let mut advised = computing.await?;
             latest.created = keep_created(&mut advised.advice, &latest.created);
             latest.advised = Arc::new(advised);

@@ -122,11 +122,6 @@ impl Timeline {
         self.ideal(node_nsec) > now + AHEAD
     }
 
-    /// The node's clock read no later than this when the newest tick was mapped.
-    pub fn newest_nsec(&self) -> Option<u64> {
-        self.floor.and_then(|floor| floor.node_nsec)
-    }
-
     /// Maps the next tick; each `node_nsec` is later than the one before. Where the mapping moved
     /// back, mapped time goes at half speed until it fits again.
     pub fn map(&mut self, node_nsec: u64) -> AxisNsec {

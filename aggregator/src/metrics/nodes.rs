@@ -27,6 +27,11 @@ pub(super) fn write(out: &mut Exposition, nodes: &[Published]) {
             family.sample(&[("node", view.name.as_str()), ("outcome", outcome)], count as f64);
         }
     }
+    let help = "Values that by the agent's own count were neither sent nor given up: 0 unless it is broken.";
+    let mut family = out.family(Kind::Counter, "berth_node_values_unexplained_total", help);
+    for view in views(nodes) {
+        family.sample(&[("node", view.name.as_str())], view.account.values_unexplained as f64);
+    }
     gaps(out, nodes);
 
     let help = "When the newest tick was read.";

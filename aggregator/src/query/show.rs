@@ -182,7 +182,7 @@ pub(super) fn advice(advice: &Advice) -> wire::Advice {
         evidence: advice.evidence.iter().map(evidence).collect(),
         episode_ids: advice.episodes.iter().map(ToString::to_string).collect(),
         created: Some(timestamp(advice.created)),
-        restarts: advice.actions.iter().map(|action| action.restarts).fold(0, u32::saturating_add),
+        restarts: advice.restarts(),
     }
 }
 

@@ -16,22 +16,34 @@ use crate::{
     who::{Role, Who, WhoRef},
 };
 
-// A neighbour is named only where none of these explains the wait.
+// A neighbour is named only where none of the gates before it explains the wait.
+
+/// More than half: whoever waits for its limit also queues behind itself when the limit lets go.
 const THROTTLED_AT_LEAST: f64 = 0.7;
+
+/// Most of the wait is behind the model's own threads, so moving others cannot halve it.
 const OWN_AT_LEAST: f64 = 0.5;
+
+/// Less than half: nobody on the node can mend it, and the other shares swell with it.
 const STEAL_AT_LEAST: f64 = 0.3;
+
+/// Most of the wait is for work in no container, so no pod's move can halve it.
 const UNOWNED_AT_LEAST: f64 = 0.5;
+
+/// Moving all culprits would at least halve the wait.
 const CULPRITS_AT_LEAST: f64 = 0.5;
 
-/// The named culprits hold together at least this part of what all culprits hold ...
+/// The named culprits hold together at least this part of what all culprits hold: the rest are
+/// small, and many.
 const NAMED_TOGETHER: f64 = 0.8;
 
-/// ... and each at least this part of the whole.
+/// Each named culprit holds at least this part of the whole: less is within [`SHARE_ERROR`] of none.
 const NAMED_EACH: f64 = 0.1;
 
-/// A person reads no longer list than this, nor shares below 1 %; the tail is told as one, so that
-/// the sum stays 1.
+/// A person reads no longer list; the tail is told as one, so that the sum stays 1.
 const CULPRITS_LISTED: usize = 16;
+
+/// A share below 1 % is shown as zero; it goes into the tail.
 const SHARE_LISTED: f64 = 0.01;
 
 /// With less of its threads seen, the split may be that of the wrong threads.

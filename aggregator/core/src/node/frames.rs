@@ -3,7 +3,7 @@
 //! Invariant: an amount is in a frame only where it is known: no difference is taken across a gap or
 //! an unknown value, and a counter that went back yields none.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use berth::{Batch, Group, SeriesId, batch::Columns};
 
@@ -26,7 +26,7 @@ const NSEC_PER_USEC: u64 = 1_000;
 pub(super) struct Frames {
     newest_nsec: Option<u64>,
     node: [Option<i64>; 4],
-    usage_usec: HashMap<SeriesId, i64>,
+    usage_usec: BTreeMap<SeriesId, i64>,
 }
 
 /// One container's columns in a batch.
@@ -103,7 +103,7 @@ impl Frames {
 
 fn containers<'a>(columns: &'a [Columns], subjects: &'a Subjects) -> Vec<Container<'a>> {
     let of = |group: Group| columns.iter().filter(move |columns| columns.group == group);
-    let threads: HashMap<ContainerKey, &Columns> = of(Group::ContainerThreads)
+    let threads: BTreeMap<ContainerKey, &Columns> = of(Group::ContainerThreads)
         .filter_map(|columns| subjects.container(columns.series).map(|(key, _)| (key, columns)))
         .collect();
     // Columns come by rising series, so the containers do too.

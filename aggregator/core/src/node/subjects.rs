@@ -4,11 +4,7 @@
 //! the agent; a reused cgroup path with another inode is another subject. Bounded: what ended is
 //! forgotten with the last of its history, or before where too much ends.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth::{Group, Series, SeriesId, Subject};
 
@@ -49,7 +45,7 @@ pub struct SubjectView {
 }
 
 /// What makes two subjects of one boot the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Sameness {
     Node,
     Container { cgroup: String, inode: u64 },
@@ -89,8 +85,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     all: BTreeMap<SubjectId, Known>,
-    same: HashMap<Sameness, SubjectId>,
-    series: HashMap<SeriesId, SeriesKey>,
+    same: BTreeMap<Sameness, SubjectId>,
+    series: BTreeMap<SeriesId, SeriesKey>,
     next_id: u32,
     shared: Option<Arc<[SubjectView]>>,
 }

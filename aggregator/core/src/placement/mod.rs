@@ -16,8 +16,6 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use dedicate::{NodeFor, NodeForError};
-
 use crate::{
     advice::Advice,
     contention::{Episode, Resource, Severity},
@@ -84,10 +82,9 @@ pub struct Advised {
     pub notes: Vec<String>,
 }
 
-/// What to change in the cluster as it is seen `now`; `node_for` is how nodes are marked. Advice that
-/// was given before has the same id: whoever keeps it keeps when it was created. It takes milliseconds
+/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id: whoever keeps it keeps when it was created. It takes milliseconds
 /// for a hundred nodes and a second for thousands.
-pub fn advise(landscape: &Landscape, node_for: &NodeFor, now: AxisNsec) -> Advised {
+pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     let survey = Survey::new(landscape);
     let mut advised = Advised::default();
     if survey.pods.iter().all(|pod| pod.role != Role::Model) {
@@ -97,9 +94,10 @@ pub fn advise(landscape: &Landscape, node_for: &NodeFor, now: AxisNsec) -> Advis
         return advised;
     }
     let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
-    let separate = separate::separate(&survey, &felt, node_for, now, &mut advised.notes);
+    let separate = separate::separate(&survey, &felt, now, &mut advised.notes);
     advised.advice.extend(separate);
-    advised.advice.extend(requests::requests(&survey, &felt, now));
+    let requests = requests::requests(&survey, &felt, now, &mut advised.notes);
+    advised.advice.extend(requests);
     advised.advice.sort_by(|a, b| (a.code, &a.target).cmp(&(b.code, &b.target)));
     advised
 }

@@ -50,7 +50,15 @@ struct Workload {
     containers: BTreeMap<String, Sized>,
 }
 
-pub(super) fn requests(survey: &Survey, felt: &[&Episode], now: AxisNsec) -> Vec<Advice> {
+/// The advice, and notes on pods that nothing is known to control: the API server refuses to change
+/// the resources of a pod that is there (Kubernetes' pkg/apis/core/validation/validation.go,
+/// `ValidatePodUpdate`).
+pub(super) fn requests(
+    survey: &Survey,
+    felt: &[&Episode],
+    now: AxisNsec,
+    notes: &mut Vec<String>,
+) -> Vec<Advice> {
     let workloads = workloads(survey);
     let mixed = survey.mixed_nodes();
     let is_mixed = |node: &usize| mixed.contains(&survey.node_name(*node));
@@ -66,7 +74,12 @@ pub(super) fn requests(survey: &Survey, felt: &[&Episode], now: AxisNsec) -> Vec
         })?;
         Some(advice(owner, workload, fault, &hurt, now)).filter(|advice| !advice.actions.is_empty())
     };
-    workloads.iter().filter_map(advise).collect()
+    let (bare, given): (Vec<_>, Vec<_>) =
+        workloads.iter().filter_map(advise).partition(|advice| advice.target.kind == "Pod");
+    notes.extend(bare.iter().flat_map(|advice| &advice.actions).map(|action| {
+        format!("{}, in whatever starts it: a pod's requests cannot be changed while it runs", action.title)
+    }));
+    given
 }
 
 /// Models and scanners whose requests can be changed while they run.
@@ -165,10 +178,6 @@ fn assumptions(owner: &ObjectRef, fault: Fault) -> Vec<String> {
     if fault == Fault::Unknown {
         assumptions.push(format!("{owner} has no requests, or others than these; which is not known here"));
     }
-    if owner.kind == "Pod" {
-        assumptions
-            .push(format!("what controls {owner} is not known: write the requests into whatever starts it"));
-    }
     assumptions.push(
         "the largest use so far is that of its best throughput; a sweep would show it, and a model that was held up \
          may want more"
@@ -178,7 +187,7 @@ fn assumptions(owner: &ObjectRef, fault: Fault) -> Vec<String> {
 }
 
 /// Nothing where neither peak is known. Undone by going back one revision, which restores what was
-/// there even where we do not know it; a pod alone has none, so its requests are taken away.
+/// there even where we do not know it.
 fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> Option<Action> {
     let memory = request.memory.map(|memory| format!("memory={memory}"));
     let asks: Vec<String> =
@@ -189,16 +198,11 @@ fn set(owner: &ObjectRef, container: &str, request: Request, restarts: u32) -> O
     let requests = asks.join(",");
     let limits = memory.map_or(String::new(), |memory| format!(" --limits={memory}"));
     let set = format!("{} -c {}", on("set resources", owner), word(container));
-    let inverse_command = if owner.kind == "Pod" {
-        format!("{set} --requests=cpu=0,memory=0 --limits=memory=0")
-    } else {
-        on("rollout undo", owner)
-    };
     Some(Action {
         title: format!("let {container} of {owner} ask for {requests}"),
         object: owner.clone(),
         command: format!("{set} --requests={requests}{limits}"),
-        inverse_command,
+        inverse_command: on("rollout undo", owner),
         json_patch: String::new(),
         inverse_json_patch: String::new(),
         restarts,

@@ -9,7 +9,7 @@ use crate::{
     placement::{
         assign::{Assignment, Item, Problem, assign},
         check,
-        dedicate::{Dedication, NodeFor, Workload, template},
+        dedicate::{Dedication, TAINT, Workload, template},
         survey::{Pod, Room, Survey, is_system, owner_of},
     },
     sizing::CpuMilli,
@@ -23,7 +23,6 @@ const CODE: &str = "BA101";
 pub(super) fn separate(
     survey: &Survey,
     felt: &[&Episode],
-    node_for: &NodeFor,
     now: AxisNsec,
     notes: &mut Vec<String>,
 ) -> Option<Advice> {
@@ -43,7 +42,6 @@ pub(super) fn separate(
     let workloads = workloads(survey);
     let known = workloads.iter().all(|(_, workload)| workload.is_some());
     let dedication = Dedication {
-        node_for,
         nodes: plan.nodes.iter().map(|node| survey.node_name(*node)).collect(),
         models: workloads.values().flatten().cloned().collect(),
         in_the_way: plan
@@ -64,7 +62,7 @@ pub(super) fn separate(
         why: why(worst),
         target,
         proof: if plan.proven && !actions.is_empty() { Proof::Feasible } else { Proof::Unproven },
-        assumptions: assumptions(survey, &plan, &workloads, node_for),
+        assumptions: assumptions(survey, &plan, &workloads),
         evidence: evidence(worst, &plan),
         episodes: reasons.iter().map(|episode| episode.id).collect(),
         actions,
@@ -237,7 +235,6 @@ fn assumptions(
     survey: &Survey,
     plan: &Plan<'_>,
     workloads: &BTreeMap<ObjectRef, Option<Workload>>,
-    node_for: &NodeFor,
 ) -> Vec<String> {
     let sum = |pods: &[&Pod]| pods.iter().fold(Room::default(), |sum, pod| sum.and(pod.need));
     let mut assumptions = Vec::new();
@@ -260,15 +257,18 @@ fn assumptions(
         ));
     }
     for (owner, workload) in workloads {
-        if workload.is_none() {
-            assumptions.push(format!(
-                "where {owner} keeps the spec of its pods is not known: its tolerations and affinity are \
-                 yours to set, so no action is given"
-            ));
-        } else if owner.kind == "Pod" {
-            assumptions
-                .push(format!("what controls {owner} is not known: put its patch into whatever starts it"));
+        if workload.is_some() {
+            continue;
         }
+        let why = match owner.kind.as_str() {
+            "Pod" => format!("{owner} is bound to its node until it is created anew"),
+            "ReplicaSet" | "ReplicationController" => {
+                format!("{owner} moves no pod that it has when its template changes")
+            }
+            _ => format!("where {owner} keeps the spec of its pods is not known"),
+        };
+        assumptions
+            .push(format!("{why}: its tolerations and affinity are yours to set, so no action is given"));
     }
     for pod in plan.in_the_way().filter(|pod| !pod.is_owned()) {
         assumptions
@@ -283,9 +283,8 @@ fn assumptions(
     if !daemons.is_empty() {
         let names: Vec<String> = daemons.into_iter().collect();
         assumptions.push(format!(
-            "{} tolerate {}, else their pods do not come back to those nodes after a restart",
-            names.join(", "),
-            node_for.taint()
+            "{} tolerate {TAINT}, else their pods do not come back to those nodes after a restart",
+            names.join(", ")
         ));
     }
     assumptions.extend([

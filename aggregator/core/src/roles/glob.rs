@@ -5,7 +5,7 @@
 //! path squared at worst, for a path of any shape. Deliberately absent: `?`, `[a-z]`, escapes; no
 //! cgroup needs them.
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
 /// Stars in one pattern: more than anybody can count in a name.
 pub(super) const STARS: usize = 8;
@@ -49,7 +49,7 @@ impl Glob {
     pub(super) fn captures<'a>(&self, text: &'a str) -> Option<Vec<&'a str>> {
         let rest = text.strip_prefix(self.prefix.as_str())?;
         let mut captures = Vec::with_capacity(self.parts.len());
-        let matched = matches(&self.parts, rest, 0, &mut captures, &mut HashSet::new());
+        let matched = matches(&self.parts, rest, 0, &mut captures, &mut BTreeSet::new());
         matched.then(|| captures.into_iter().filter_map(|range| rest.get(range)).collect())
     }
 }
@@ -61,7 +61,7 @@ fn matches(
     text: &str,
     from: usize,
     captures: &mut Vec<Range<usize>>,
-    failed: &mut HashSet<(usize, usize)>,
+    failed: &mut BTreeSet<(usize, usize)>,
 ) -> bool {
     let Some((part, rest)) = parts.split_first() else { return from == text.len() };
     if failed.contains(&(parts.len(), from)) {
