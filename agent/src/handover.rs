@@ -47,7 +47,18 @@ pub struct Flush {
 pub struct Giver {
     flushes: SyncSender<Flush>,
     emptied: Receiver<Chunk>,
-    ready: Arc<Notify>,
+    /// Last, because fields are dropped in their order: who is woken by the end must see it.
+    ready: Ready,
+}
+
+/// Wakes the taker, also when it is dropped.
+#[derive(Debug)]
+struct Ready(Arc<Notify>);
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// The uplink's end.
@@ -74,7 +85,7 @@ pub fn handover() -> (Giver, Taker) {
     let (flush_sender, flush_receiver) = sync_channel(FLUSHES);
     let (chunk_sender, chunk_receiver) = sync_channel(FLUSHES + 1);
     let ready = Arc::new(Notify::new());
-    let giver = Giver { flushes: flush_sender, emptied: chunk_receiver, ready: Arc::clone(&ready) };
+    let giver = Giver { flushes: flush_sender, emptied: chunk_receiver, ready: Ready(Arc::clone(&ready)) };
     (giver, Taker { flushes: flush_receiver, emptied: chunk_sender, ready })
 }
 
@@ -83,7 +94,7 @@ impl Giver {
     pub fn give(&self, flush: Flush) -> Result<(), Box<Flush>> {
         match self.flushes.try_send(flush) {
             Ok(()) => {
-                self.ready.notify_one();
+                self.ready.0.notify_one();
                 Ok(())
             }
             Err(TrySendError::Full(flush) | TrySendError::Disconnected(flush)) => Err(Box::new(flush)),
@@ -93,12 +104,6 @@ impl Giver {
     /// A chunk that the uplink has emptied.
     pub fn emptied(&self) -> Option<Chunk> {
         self.emptied.try_recv().ok()
-    }
-}
-
-impl Drop for Giver {
-    fn drop(&mut self) {
-        self.ready.notify_one();
     }
 }
 
@@ -120,5 +125,47 @@ impl Taker {
     /// Gives an emptied chunk back; one too many is dropped.
     pub fn give_back(&self, chunk: Chunk) {
         drop(self.emptied.try_send(chunk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Layout;
+
+    fn flush() -> Flush {
+        Flush {
+            missed_ticks: 0,
+            chunk: Chunk::new(Arc::new(Layout::default()), 1, 0),
+            retired: vec![],
+            added: vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_woken_by_the_end_sees_it() {
+        let (giver, taker) = handover();
+        giver.give(flush()).unwrap();
+        taker.ready().await;
+        assert!(matches!(taker.take(), Taken::Flush(_)));
+        assert!(matches!(taker.take(), Taken::Nothing));
+        let sampler = std::thread::spawn(move || drop(giver));
+        taker.ready().await;
+        assert!(matches!(taker.take(), Taken::Ended));
+        sampler.join().unwrap();
+    }
+
+    #[test]
+    fn without_room_a_flush_comes_back_and_nobody_waits() {
+        let (giver, taker) = handover();
+        for _ in 0..FLUSHES {
+            giver.give(flush()).unwrap();
+        }
+        assert!(giver.give(flush()).is_err());
+        assert!(giver.emptied().is_none());
+        let Taken::Flush(taken) = taker.take() else { panic!("there are flushes") };
+        taker.give_back(taken.chunk);
+        assert!(giver.emptied().is_some());
+        giver.give(flush()).unwrap();
     }
 }
