@@ -18,7 +18,7 @@ use suggest::Suggestion;
 #[command(after_help = "Examples:\n  # Who is a model, who is a scanner\n  berth roles\n\n  \
     # Commands that would give roles to those without\n  berth roles --suggest")]
 pub struct Args {
-    /// Print commands that label what looks like a model or a scanner; nothing is changed.
+    /// Print commands that label what looks like a model, scanner or load generator; nothing is changed.
     #[arg(long)]
     suggest: bool,
     /// Only containers of this namespace.
@@ -54,8 +54,8 @@ pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Resu
         output.note("no container has the role model, so no episode can be found: label one, `berth roles --suggest` helps");
     }
     let suggestions = if args.suggest { suggest::suggestions(&subjects) } else { Vec::new() };
-    if args.suggest && suggestions.is_empty() {
-        output.note("nothing to suggest: no workload without a role looks like a model or a scanner");
+    if args.suggest {
+        output.note(note(&subjects, &suggestions));
     }
     let roles = Roles { subjects, suggestions };
     match output.format() {
@@ -64,4 +64,16 @@ pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Resu
         Format::Table => output.text(&render::subjects(&roles.subjects))?,
     }
     Ok(Exit::Done)
+}
+
+fn note(subjects: &[Subject], suggestions: &[Suggestion]) -> &'static str {
+    if suggestions.iter().any(Suggestion::is_command) {
+        "a pod's label ends with the pod: to keep a role, put berth.dev/role into the pod template"
+    } else if !suggestions.is_empty() {
+        "the workloads stand in the file that berth-aggregator's --config names"
+    } else if suggest::has_pods(subjects) {
+        "nothing to suggest: no workload without a role looks like a model, a scanner or a load generator"
+    } else {
+        "nothing to suggest: no container here is a pod's, so names and roles come from the file that berth-aggregator's --config names"
+    }
 }

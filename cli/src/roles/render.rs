@@ -1,6 +1,6 @@
 //! Roles as a table, and suggestions as commands that can be pasted.
 
-use super::suggest::{Suggestion, label};
+use super::suggest::Suggestion;
 use crate::text;
 use crate::view::Subject;
 use crate::view::word::Word;
@@ -30,8 +30,9 @@ pub(super) fn suggestions(suggestions: &[Suggestion]) -> String {
 }
 
 fn suggestion(one: &Suggestion) -> String {
-    let Suggestion { namespace, owner_kind, owner_name, role, command } = one;
-    let label = label(*role);
-    let question = format!("# {owner_kind} {namespace}/{owner_name}: is it a {}?", role.word());
-    format!("{question} To outlive its pods, {label} must stand in its pod template.\n{command}\n")
+    let Suggestion { who, role, why, mend } = one;
+    let owner = if who.owner().is_empty() { String::new() } else { format!(" of {}", who.owner()) };
+    // What cannot be pasted stands in a comment too.
+    let mark = if one.is_command() { "" } else { "# " };
+    format!("# {}{owner}: is it a {}? {why}\n{mark}{mend}\n", who.name(), role.name())
 }

@@ -1,86 +1,80 @@
-//! Which workloads without a role look like a model or a scanner.
+//! Guesses at roles that nobody has given, for a person to confirm.
 //!
-//! A guess from the kind of their owner, so it is only printed: what serves runs for ever, what scans
-//! comes to an end. Deliberately absent: guesses from names or images.
+//! The rule is the core's; what is here is only its way from and to a command. Deliberately absent: a
+//! call that labels anything.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use berth::wire::Role;
+use berth::wire;
+use berth_core::roles::suggest;
+use berth_core::who::{Owner, Role, Who as CoreWho};
 use serde::Serialize;
 
-use crate::view::word::{self, Word};
 use crate::view::{Subject, Who};
 
-/// Namespaces whose pods are nobody's models.
-const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "berth-system"];
-
-/// One workload and the command that would give it a role.
+/// What somebody looks like.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Suggestion {
-    pub(super) namespace: String,
-    pub(super) owner_kind: String,
-    pub(super) owner_name: String,
-    #[serde(serialize_with = "word::serialize")]
+    pub(super) who: Who,
     pub(super) role: Role,
-    /// For the pods that run now: it restarts nothing, and does not outlive them.
-    pub(super) command: String,
+    /// What in the names says so.
+    pub(super) why: String,
+    /// A command for the pod that runs now; off Kubernetes, what to write where.
+    pub(super) mend: String,
 }
 
-/// As it stands in a pod's metadata.
-pub(super) fn label(role: Role) -> String {
-    format!("berth.dev/role={}", role.word().replace('_', "-"))
+impl Suggestion {
+    /// Whether the mend can be pasted.
+    pub(super) fn is_command(&self) -> bool {
+        self.mend.starts_with("kubectl ")
+    }
 }
 
-/// By namespace, kind and name of the owner.
+/// In the order of the subjects; a pod's containers that have one mend have one suggestion.
 pub(super) fn suggestions(subjects: &[Subject]) -> Vec<Suggestion> {
-    let mut pods: BTreeMap<[&str; 3], (Role, BTreeSet<&str>)> = BTreeMap::new();
-    for who in subjects.iter().map(|subject| &subject.who) {
-        if let Some(role) = guess(who) {
-            let owner = [&who.namespace, &who.owner_kind, &who.owner_name].map(String::as_str);
-            pods.entry(owner).or_insert_with(|| (role, BTreeSet::new())).1.insert(&who.pod);
-        }
-    }
-    pods.into_iter().map(|(owner, (role, pods))| suggestion(owner, role, &pods)).collect()
+    let mut all: Vec<Suggestion> = subjects.iter().filter_map(|subject| guess(&subject.who)).collect();
+    all.dedup_by(|one, before| one.mend == before.mend && one.who.pod == before.who.pod);
+    all
 }
 
-fn suggestion(
-    [namespace, owner_kind, owner_name]: [&str; 3],
-    role: Role,
-    pods: &BTreeSet<&str>,
-) -> Suggestion {
-    let pods: Vec<&str> = pods.iter().copied().collect();
-    Suggestion {
-        namespace: namespace.to_owned(),
-        owner_kind: owner_kind.to_owned(),
-        owner_name: owner_name.to_owned(),
-        role,
-        command: format!("kubectl -n {namespace} label pod {} {}", pods.join(" "), label(role)),
-    }
+/// Whether any container belongs to a pod: where none does, a configuration gives the names.
+pub(super) fn has_pods(subjects: &[Subject]) -> bool {
+    subjects.iter().any(|subject| !subject.who.pod.is_empty() || !subject.who.pod_uid.is_empty())
 }
 
-fn guess(who: &Who) -> Option<Role> {
-    if who.role != Role::Other || who.pod.is_empty() || SYSTEM_NAMESPACES.contains(&who.namespace.as_str()) {
-        return None;
-    }
-    match who.owner_kind.as_str() {
-        "Deployment" | "StatefulSet" => Some(Role::Model),
-        "Job" | "CronJob" => Some(Role::Scanner),
-        _ => None,
+fn guess(who: &Who) -> Option<Suggestion> {
+    let guess = suggest([&core(who)]).pop()?;
+    Some(Suggestion { who: who.clone(), role: guess.role, why: guess.why, mend: guess.mend })
+}
+
+fn core(who: &Who) -> CoreWho {
+    let has_owner = !who.owner_kind.is_empty() || !who.owner_name.is_empty();
+    CoreWho {
+        namespace: who.namespace.clone(),
+        pod: who.pod.clone(),
+        pod_uid: who.pod_uid.clone(),
+        container: who.container.clone(),
+        owner: has_owner.then(|| Owner { kind: who.owner_kind.clone(), name: who.owner_name.clone() }),
+        role: match who.role {
+            wire::Role::Model => Role::Model,
+            wire::Role::Scanner => Role::Scanner,
+            wire::Role::LoadGenerator => Role::LoadGenerator,
+            wire::Role::Other | wire::Role::Unspecified => Role::Other,
+        },
+        cgroup: who.cgroup.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use berth::wire;
-
     use super::*;
 
-    fn subject(namespace: &str, kind: &str, pod: &str, role: Role) -> Subject {
+    fn subject(pod: &str, container: &str, role: wire::Role) -> Subject {
         let who = wire::Who {
-            namespace: namespace.to_owned(),
-            owner_kind: kind.to_owned(),
-            owner_name: "work".to_owned(),
+            namespace: "shop".to_owned(),
+            owner_kind: "Job".to_owned(),
+            owner_name: "nightly".to_owned(),
             pod: pod.to_owned(),
+            pod_uid: format!("uid-{pod}"),
+            container: container.to_owned(),
             role: role.into(),
             ..wire::Who::default()
         };
@@ -88,35 +82,31 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_may_be_a_model_and_what_ends_may_be_a_scanner() {
+    fn a_pod_of_two_containers_is_labelled_once_and_one_with_a_role_never() {
         let subjects = [
-            subject("shop", "Deployment", "a", Role::Other),
-            subject("shop", "Deployment", "b", Role::Other),
-            subject("shop", "CronJob", "c", Role::Other),
+            subject("a", "main", wire::Role::Other),
+            subject("a", "side", wire::Role::Other),
+            subject("b", "main", wire::Role::Scanner),
         ];
-        let commands: Vec<String> = suggestions(&subjects).into_iter().map(|one| one.command).collect();
-        assert_eq!(
-            commands,
-            [
-                "kubectl -n shop label pod c berth.dev/role=scanner",
-                "kubectl -n shop label pod a b berth.dev/role=model",
-            ]
-        );
+        let all = suggestions(&subjects);
+        let mends: Vec<_> = all.iter().map(|one| (one.role, one.is_command(), one.mend.as_str())).collect();
+        assert_eq!(mends, [(Role::Scanner, true, "kubectl label pod -n shop a berth.dev/role=scanner")]);
     }
 
     #[test]
-    fn who_has_a_role_or_belongs_to_the_system_is_left_alone() {
-        let subjects = [
-            subject("shop", "Deployment", "a", Role::Model),
-            subject("kube-system", "Deployment", "dns", Role::Other),
-            subject("shop", "DaemonSet", "log", Role::Other),
-            subject("", "", "", Role::Other),
-        ];
-        assert_eq!(suggestions(&subjects), []);
+    fn a_workload_that_a_file_names_is_given_its_role_there() {
+        let mut named = subject("triton-0", "main", wire::Role::Other);
+        (named.who.pod_uid, named.who.owner_kind, named.who.owner_name) = Default::default();
+        let all = suggestions(&[named]);
+        assert_eq!((all.len(), all[0].role, all[0].is_command()), (1, Role::Model, false));
+        assert!(all[0].mend.contains("under workloads"), "{}", all[0].mend);
     }
 
     #[test]
-    fn a_label_is_spelt_with_hyphens() {
-        assert_eq!(label(Role::LoadGenerator), "berth.dev/role=load-generator");
+    fn slices_of_the_system_are_no_pods() {
+        let mut slice = subject("", "model.slice", wire::Role::Other);
+        slice.who.pod_uid.clear();
+        assert_eq!((suggestions(std::slice::from_ref(&slice)), has_pods(&[slice])), (vec![], false));
+        assert!(has_pods(&[subject("a", "main", wire::Role::Other)]));
     }
 }
