@@ -56,6 +56,8 @@ pub struct Discovery {
     system: Vec<String>,
     /// The kubelet's, once it was seen.
     kubepods: Option<String>,
+    /// What a person has to mend was said once.
+    warned: bool,
 }
 
 fn join(parent: &str, name: &str) -> String {
@@ -81,7 +83,7 @@ impl Discovery {
         if let Some(missing) = roots.iter().chain(&system).find(|cgroup| host.inode(cgroup).is_none()) {
             return Err(DiscoveryError::NoSuchCgroup(missing.clone()));
         }
-        let mut discovery = Self { roots, system, kubepods: None };
+        let mut discovery = Self { roots, system, kubepods: None, warned: false };
         if discovery.roots.is_empty() {
             discovery.kubepods = find_kubepods(host)?;
         }
@@ -99,7 +101,12 @@ impl Discovery {
         if self.roots.is_empty() {
             if self.kubepods.is_none() {
                 // A kubelet may start after us. Several at once are none: we do not guess.
-                self.kubepods = find_kubepods(host).unwrap_or(None);
+                self.kubepods = find_kubepods(host).unwrap_or_else(|error| {
+                    if !std::mem::replace(&mut self.warned, true) {
+                        tracing::warn!(%error, "no pod is sampled");
+                    }
+                    None
+                });
             }
             let trees: Vec<&str> = self.kubepods.iter().map(String::as_str).collect();
             visit(host, &trees, "/", &mut all);
@@ -109,6 +116,14 @@ impl Discovery {
         let known: BTreeSet<String> = all.iter().map(|found| found.cgroup.clone()).collect();
         for cgroup in self.system.iter().filter(|cgroup| !known.contains(*cgroup)) {
             all.extend(host.inode(cgroup).map(|inode| found(cgroup.clone(), inode, true)));
+        }
+        if all.len() > CGROUPS && !std::mem::replace(&mut self.warned, true) {
+            let found = all.len();
+            tracing::warn!(
+                found,
+                sampled = CGROUPS,
+                "more cgroups than can be sampled: the rest counts as unowned; name those that matter with --cgroup-root"
+            );
         }
         all.truncate(CGROUPS);
         all

@@ -7,7 +7,11 @@
 mod link;
 
 use std::{
-    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{SyncSender, TrySendError},
+    },
     time::Duration,
 };
 
@@ -43,6 +47,8 @@ pub struct Uplink {
     taker: Taker,
     orders: Arc<Orders>,
     focus: SyncSender<FocusOrder>,
+    /// The newest order to focus that the watcher has not taken yet: it is asked for once only.
+    wanted: Option<FocusOrder>,
     /// A failure was said; the next ones are the same failure until something works.
     is_failing: bool,
     has_sampler_ended: bool,
@@ -95,7 +101,17 @@ impl Uplink {
         focus: SyncSender<FocusOrder>,
     ) -> Self {
         let encoder = Encoder::default();
-        Self { server, session, encoder, taker, orders, focus, is_failing: false, has_sampler_ended: false }
+        Self {
+            server,
+            session,
+            encoder,
+            taker,
+            orders,
+            focus,
+            wanted: None,
+            is_failing: false,
+            has_sampler_ended: false,
+        }
     }
 
     /// Runs until `stop`, then flushes what it can. Errors: the sampler ended by itself.
@@ -136,6 +152,7 @@ impl Uplink {
     /// Does all that can be done now, then waits for something to happen.
     async fn turn(&mut self, current: &mut Option<Current>) -> anyhow::Result<()> {
         self.take_flushes()?;
+        self.give_focus()?;
         let (is_blocked, until) = self.play_steps(current);
         if self.is_done() {
             return Ok(());
@@ -254,8 +271,21 @@ impl Uplink {
         let wanted: FocusOrder =
             focus.series.iter().take(limits::FOCUS_SERIES).filter_map(container).collect();
         debug!(containers = wanted.len(), thread_hz, "focus");
-        if self.focus.try_send(wanted).is_err() {
-            warn!("an order to focus was dropped: the watcher is too slow to take it");
+        self.wanted = Some(wanted);
+    }
+
+    /// Hands the newest order to the watcher, which may be in a sweep: then the next turn does, and
+    /// a flush brings that within a fifth of a second.
+    fn give_focus(&mut self) -> anyhow::Result<()> {
+        let Some(wanted) = self.wanted.take() else { return Ok(()) };
+        match self.focus.try_send(wanted) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(wanted)) => {
+                self.wanted = Some(wanted);
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) if self.orders.stop.load(Ordering::Relaxed) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => bail!("the watcher has ended by itself; this is a defect"),
         }
     }
 
