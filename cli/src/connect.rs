@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use berth::ServerAddress;
 use berth::limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT};
 use berth::wire::advisor_client::AdvisorClient;
 use berth::wire::episodes_client::EpisodesClient;
@@ -32,7 +33,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Where the aggregator is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    url: String,
+    url: ServerAddress,
     ca_file: Option<PathBuf>,
 }
 
@@ -54,27 +55,15 @@ impl Address {
                 ));
             }
         };
-        let tls = url.starts_with("https://");
-        if !tls && !url.starts_with("http://") {
-            return Err(usage(format!(
-                "--server {url} is no URL: write http://host:port or https://host:port"
-            )));
-        }
-        match (tls, ca_file) {
-            (true, None) => {
-                Err(usage(format!("{url} needs --ca-file, the certificate that signed the server's")))
-            }
-            (false, Some(_)) => Err(usage(format!("--ca-file is for https, but the server is {url}"))),
-            (true, Some(_)) | (false, None) => {
-                Ok(Self { url: url.to_owned(), ca_file: ca_file.map(Path::to_path_buf) })
-            }
-        }
+        let url = ServerAddress::parse(url, ca_file.is_some())
+            .map_err(|error| usage(format!("--server: {error}")))?;
+        Ok(Self { url, ca_file: ca_file.map(Path::to_path_buf) })
     }
 
     /// Opens the connection, so that a wrong address is found before anything is asked.
     pub async fn connect(&self) -> anyhow::Result<Server> {
-        let mut endpoint = Endpoint::from_shared(self.url.clone())
-            .map_err(|_| usage(format!("--server {} is no URL: write http://host:port", self.url)))?
+        let mut endpoint = Endpoint::from_shared(self.url.as_str().to_owned())
+            .with_context(|| format!("dial {}", self.url))?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_PERIOD)
@@ -198,12 +187,13 @@ mod tests {
         let berth = Invocation::Berth;
         assert!(refusal(Some("node:7700"), None, berth).contains("http://host:port"));
         assert!(refusal(Some("https://node:7700"), None, berth).contains("needs --ca-file"));
+        assert!(refusal(Some("http://node:7700"), None, berth).contains("use https:// and --ca-file"));
         assert!(refusal(Some("http://node:7700"), Some("ca.pem"), berth).contains("is for https"));
         assert!(refusal(None, None, Invocation::KubectlPlugin).contains("port-forward"));
     }
 
     #[test]
     fn without_flags_the_aggregator_is_on_this_machine() {
-        assert_eq!(Address::new(None, None, Invocation::Berth).unwrap().url, DEFAULT_URL);
+        assert_eq!(Address::new(None, None, Invocation::Berth).unwrap().url.as_str(), DEFAULT_URL);
     }
 }

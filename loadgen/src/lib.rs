@@ -37,8 +37,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use answer::ErrorClass;
-pub use berth::Latencies;
 pub use berth::load::{Check, Model};
+pub use berth::{Latencies, TargetUrlError};
 pub use clock::{MonoNanos, NANOS_PER_SEC};
 pub use engine::{Ended, Outcome, StartAt};
 pub use error::LoadError;
@@ -49,7 +49,7 @@ pub use schedule::{Schedule, Stripe};
 pub use spec::{ENGINE_CONNECTIONS, SHORTEST_RUN, Spec, SpecDraft, SpecError};
 pub use summary::{Limit, Quantiles, Summary, Verdict};
 pub use tally::{Counts, Errors, Generator, Interval, Phase, PhaseTotals, SumError, Tally, Totals};
-pub use target::{Target, TargetError};
+pub use target::Target;
 
 /// A run whose payload fits, whose target answers and which has room for its connections: all that
 /// can fail is behind it, so several workers can be readied first and started together.

@@ -32,14 +32,13 @@ impl Plan {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (USER_AGENT, HeaderValue::from_static(concat!("berth-loadgen/", env!("CARGO_PKG_VERSION")))),
         ]);
-        let uri = spec.target.path_and_query().parse();
         Self {
             address,
             payload,
             request_timeout: spec.request_timeout,
             check: spec.check,
             rests_after_refusal: matches!(spec.arrivals, Arrivals::Closed { .. }),
-            uri: uri.expect("a part of a URI that was parsed is one"),
+            uri: spec.target.path().clone(),
             headers,
         }
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use berth::limits;
 use berth::load::{Check, Model};
+use berth::{TargetUrlError, limits};
 
 use crate::schedule::{Schedule, Stripe};
-use crate::target::{Target, TargetError};
+use crate::target::Target;
 
 /// Connections of one engine: 28,232 ephemeral ports to one destination is the kernel's default
 /// (`net.ipv4.ip_local_port_range`), and closed ones hold theirs for a minute.
@@ -41,7 +41,7 @@ pub struct SpecDraft {
 pub enum SpecError {
     /// The target is no http URL.
     #[error(transparent)]
-    Target(#[from] TargetError),
+    Target(#[from] TargetUrlError),
     /// The rate is not a number above 0 within the limit.
     #[error("rate {rate_per_sec}/s: give a rate from 0.000001/s to {limit}/s", limit = limits::LOAD_RATE_PER_SEC)]
     Rate {

@@ -18,6 +18,9 @@ pub mod load;
 pub mod record;
 pub mod schema;
 pub mod series;
+pub mod server;
+pub mod target;
+mod url;
 
 /// The generated messages and services, as they travel.
 #[expect(
@@ -43,3 +46,5 @@ pub use schema::Schema;
 pub use series::{
     ContainerSubject, GpuContainerSubject, GpuSubject, Group, Kind, Metric, Qos, Series, Subject,
 };
+pub use server::{ServerAddress, ServerAddressError};
+pub use target::{TargetUrl, TargetUrlError};

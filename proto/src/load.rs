@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ProtocolError, limits, wire};
+use crate::{ProtocolError, TargetUrl, limits, wire};
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +43,7 @@ pub type PayloadHash = [u8; 32];
 /// A load run, checked against [`limits`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSpec {
-    /// `http://host:port/path`.
+    /// One that [`TargetUrl`] parses.
     pub target_url: String,
     /// When requests are sent.
     pub model: Model,
@@ -103,7 +103,7 @@ impl TryFrom<wire::RunSpec> for RunSpec {
 
     fn try_from(wire: wire::RunSpec) -> Result<Self, ProtocolError> {
         ProtocolError::at_most("spec.target_url", wire.target_url.len(), limits::PATH_BYTES)?;
-        if !wire.target_url.starts_with("http://") {
+        if TargetUrl::parse(&wire.target_url).is_err() {
             let rule = "http://host:port/path";
             return Err(ProtocolError::invalid("spec.target_url", wire.target_url, rule));
         }
