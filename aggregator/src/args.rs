@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BERTH_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace.
-    #[arg(long, value_name = "FILTER", env = "BERTH_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     pub log: tracing_subscriber::EnvFilter,
 }
 

@@ -70,10 +70,10 @@ impl Default for LoadSection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("it cannot be read")]
+    #[error("it cannot be read: give a file of UTF-8 text that is yours to read")]
     Read(#[source] io::Error),
     /// It is no configuration.
-    #[error("it is larger than {FILE_BYTES} bytes")]
+    #[error("it is larger than {FILE_BYTES} bytes: let one pattern name many cgroups")]
     TooLarge,
     /// A key that nobody knows.
     #[error("line {line}: there is no key {key:?}{nearest}")]
@@ -85,7 +85,7 @@ pub enum ConfigError {
         /// The mend.
         nearest: String,
     },
-    /// Not YAML, or a value of the wrong kind.
+    /// Not YAML, or a value of the wrong kind, and the mend.
     #[error("line {line}: {what}")]
     Yaml {
         /// Where.
@@ -172,7 +172,11 @@ fn located(error: &serde_saphyr::Error) -> ConfigError {
         }
         other => {
             let what = other.to_string();
-            ConfigError::Yaml { line, what: what.lines().next().unwrap_or_default().to_owned() }
+            let what = what.lines().next().unwrap_or_default();
+            // Our own checks name the mend; the parser's words are about YAML or the kind of a value.
+            let mend =
+                if what.contains(": write ") { "" } else { ": write YAML, and a value of its key's kind" };
+            ConfigError::Yaml { line, what: format!("{what}{mend}") }
         }
     }
 }
@@ -252,7 +256,11 @@ load:
         assert!(wrong("roles:\n  - role: boss\n    namespace: x\n").contains("boss"));
         assert!(wrong("load:\n  max_duration_sec: -1\n").contains("load.max_duration_sec is -1"));
         assert!(wrong("load:\n  max_rate_per_sec: .nan\n").contains("load.max_rate_per_sec"));
-        assert!(wrong("load: [\n").starts_with("line "));
+        assert!(wrong("load: [\n").starts_with("line ") && wrong("load: [\n").contains("write YAML"));
+        assert!(
+            wrong("load: {max_duration_sec: soon}\n").ends_with("write YAML, and a value of its key's kind")
+        );
+        assert!(!wrong("roles:\n  - role: boss\n").contains("YAML"), "the mend is named already");
     }
 
     #[test]

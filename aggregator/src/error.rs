@@ -60,6 +60,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel gives no random numbers.
+    #[error("getrandom(2) fails: allow it where system calls are filtered")]
+    Entropy(#[source] io::Error),
     /// The gRPC server did not come up.
     #[error("the gRPC server does not start")]
     Server(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -74,6 +77,7 @@ impl StartError {
             | Self::Listen { .. }
             | Self::Tls { .. }
             | Self::DataDir { .. }
+            | Self::Entropy(_)
             | Self::Server(_) => ENVIRONMENT,
         }
     }

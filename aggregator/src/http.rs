@@ -17,7 +17,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::JoinSet;
 
-use crate::{listener::Listener, tasks::Stop};
+use crate::{listener::Listener, metrics::Metrics, tasks::Stop};
 
 /// A request's head must come this soon; a connection that is kept open for the next scrape and
 /// closed for its silence is opened anew.
@@ -26,16 +26,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// A scraper's headers are below 1 KiB; hyper's least buffer is 8 KiB.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// What is answered.
-pub(crate) trait Pages: Send + Sync + 'static {
-    /// The text of /metrics.
-    fn metrics(&self) -> String;
-    /// A line that says what is there, for /readyz.
-    fn ready(&self) -> String;
-}
-
 /// Serves until the stop; connections end with it.
-pub(crate) async fn serve(listener: Listener, pages: Arc<impl Pages>, mut stop: Stop) {
+pub(crate) async fn serve(listener: Listener, pages: Arc<Metrics>, mut stop: Stop) {
     let mut connections = JoinSet::new();
     loop {
         let connection = tokio::select! {
@@ -46,7 +38,7 @@ pub(crate) async fn serve(listener: Listener, pages: Arc<impl Pages>, mut stop: 
         let pages = Arc::clone(&pages);
         connections.spawn(async move {
             let answer = service_fn(move |request: Request<Incoming>| {
-                let response = respond(&request, &*pages);
+                let response = respond(&request, &pages);
                 async { Ok::<_, Infallible>(response) }
             });
             let served = http1::Builder::new()
@@ -61,7 +53,7 @@ pub(crate) async fn serve(listener: Listener, pages: Arc<impl Pages>, mut stop: 
     }
 }
 
-fn respond(request: &Request<Incoming>, pages: &impl Pages) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, pages: &Metrics) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".into());
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -35,7 +35,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Errors: the data directory cannot be written.
+    /// Errors: the data directory cannot be written, or there is no randomness.
     pub(crate) fn new(settings: Settings, tasks: Tasks, stop: Stop) -> Result<Self, StartError> {
         let clock = Clock::start();
         let counters = Arc::new(Counters::default());
@@ -51,7 +51,8 @@ impl Parts {
             let path = data_dir.map(Path::to_owned).unwrap_or_default();
             StartError::DataDir { path, source }
         };
-        Journal::open(random_u64(), data_dir).map(Arc::new).map_err(unusable)
+        let incarnation = random_u64().map_err(StartError::Entropy)?;
+        Journal::open(incarnation, data_dir).map(Arc::new).map_err(unusable)
     }
 
     /// What is scraped.

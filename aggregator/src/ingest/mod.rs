@@ -13,4 +13,4 @@ mod waits;
 pub(crate) use nodes::Nodes;
 pub(crate) use owner::Published;
 pub(crate) use service::IngestService;
-pub(crate) use waits::Waits;
+pub(crate) use waits::{SETTLED, Waits};

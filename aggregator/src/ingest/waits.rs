@@ -12,7 +12,7 @@ use berth_core::{
 };
 
 /// Ticks older than this do not change any more: the horizon of late news, and a second for its way.
-const SETTLED: Duration = limits::CORRECTION_HORIZON.saturating_add(Duration::from_secs(1));
+pub(crate) const SETTLED: Duration = limits::CORRECTION_HORIZON.saturating_add(Duration::from_secs(1));
 
 // Positions in the tuple of `ContainerThreads`.
 const RUN: usize = 0;

@@ -1,12 +1,13 @@
 //! Closed episodes as lines of a file under the data directory.
 //!
-//! Invariant: at most two files of a bounded size; an episode is one line, once, also when a replay
-//! after a restart closes it again. A disk that fails costs lines, which are counted, and nothing
-//! else: the writer has its own thread and a bounded queue. Deliberately absent: reading history
-//! back; the aggregator's state is never irreplaceable.
+//! Invariant: at most two files of a bounded size; each close of an episode is one line, once, also
+//! when a replay after a restart closes it again. An episode that flared up anew after it had closed
+//! has a line for each close, and the last line of an id holds. A disk that fails costs lines, which
+//! are counted, and nothing else: the writer has its own thread and a bounded queue. Deliberately
+//! absent: reading history back; the aggregator's state is never irreplaceable.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
@@ -16,11 +17,17 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
-use berth_core::contention::{Episode, EpisodeId};
+use berth_core::{
+    contention::{Episode, EpisodeId},
+    time::AxisNsec,
+};
+use prost_types::Timestamp;
 
 use super::line::line;
+use crate::edge::axis;
 
 /// One file; with the one before it, some 100,000 episodes.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -31,6 +38,10 @@ const WAITING: usize = 1_024;
 /// What is read back at the start, for the ids of episodes that a replay may close again: it reaches
 /// over far more than the agents' two minutes.
 const TAIL_BYTES: u64 = 1024 * 1024;
+
+/// A restarted aggregator maps the node's clock anew, some milliseconds off; no flare that counts is
+/// this short.
+const SAME_CLOSE: Duration = Duration::from_millis(100);
 
 const NAME: &str = "episodes.jsonl";
 const OLD_NAME: &str = "episodes.jsonl.1";
@@ -106,7 +117,8 @@ struct Lines {
     bytes: u64,
     /// The last write broke off, so the next line starts on a new one.
     torn: bool,
-    written: HashSet<EpisodeId>,
+    /// The newest close of each episode that has a line.
+    written: HashMap<EpisodeId, AxisNsec>,
 }
 
 impl Lines {
@@ -115,7 +127,7 @@ impl Lines {
         let (path, old) = (directory.join(NAME), directory.join(OLD_NAME));
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
         let bytes = file.metadata()?.len();
-        let mut written = HashSet::new();
+        let mut written = HashMap::new();
         if bytes < TAIL_BYTES
             && let Ok(mut before) = File::open(&old)
         {
@@ -128,7 +140,9 @@ impl Lines {
     }
 
     fn append(&mut self, episode: &Episode, incarnation: &str) -> io::Result<()> {
-        if self.written.contains(&episode.id) {
+        // A replay goes through the earlier closes of an episode again: none of them is news.
+        let cleared = episode.cleared.unwrap_or_default();
+        if self.written.get(&episode.id).is_some_and(|written| cleared <= *written + SAME_CLOSE) {
             return Ok(());
         }
         if self.bytes >= FILE_BYTES {
@@ -143,7 +157,7 @@ impl Lines {
         self.file.write_all(&bytes)?;
         self.torn = false;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.written.insert(episode.id);
+        self.written.insert(episode.id, cleared);
         Ok(())
     }
 
@@ -166,16 +180,24 @@ fn tail(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
+/// What is read back of a line.
 #[derive(serde::Deserialize)]
-struct IdOnly {
+struct Close {
     id: String,
+    cleared: Option<String>,
 }
 
 /// Broken lines, of which the first may be one, name nobody.
-fn remember(lines: &[u8], written: &mut HashSet<EpisodeId>) {
-    let ids =
-        lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<IdOnly>(line).ok());
-    written.extend(ids.filter_map(|line| u64::from_str_radix(&line.id, 16).ok()).map(EpisodeId));
+fn remember(lines: &[u8], written: &mut HashMap<EpisodeId, AxisNsec>) {
+    let closes =
+        lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Close>(line).ok());
+    for close in closes {
+        let Ok(id) = u64::from_str_radix(&close.id, 16) else { continue };
+        let cleared = close.cleared.and_then(|text| text.parse::<Timestamp>().ok());
+        let cleared = cleared.and_then(|at| axis("cleared", at).ok()).unwrap_or_default();
+        let newest = written.entry(EpisodeId(id)).or_default();
+        *newest = cleared.max(*newest);
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +235,24 @@ mod tests {
             drop(file);
         }
         assert_eq!(lines(directory.path()).len(), 1);
+    }
+
+    #[test]
+    fn an_episode_that_flares_up_anew_has_a_line_for_each_close() {
+        let directory = tempfile::tempdir().unwrap();
+        let closed = |msec: u64| {
+            let at = AxisNsec(1_500_000_000_000_000_000) + Duration::from_millis(msec);
+            Arc::new(Episode { cleared: Some(at), ..episode(7, 10) })
+        };
+        // Then a restart, after which both come again, their times mapped anew.
+        for closes in [[0, 3_500], [2, 3_502]] {
+            let file = EpisodeFile::open(directory.path(), "inc".into()).unwrap();
+            for msec in closes {
+                file.append(closed(msec));
+            }
+        }
+        let cleared: Vec<_> = lines(directory.path()).iter().map(|line| line["cleared"].clone()).collect();
+        assert_eq!(cleared, ["2017-07-14T02:40:00Z", "2017-07-14T02:40:03.500Z"]);
     }
 
     #[test]

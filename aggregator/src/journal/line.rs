@@ -3,7 +3,7 @@
 use berth_core::{
     contention::{Cause, Confidence, Episode, Estimate, Resource, Severity, Tier, Verdict},
     time::AxisNsec,
-    who::Who,
+    who::{Role, Who},
 };
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ struct WhoLine<'a> {
     container: &'a str,
     owner_kind: &'a str,
     owner_name: &'a str,
-    role: &'static str,
+    role: Role,
     cgroup: &'a str,
 }
 
@@ -31,7 +31,7 @@ impl<'a> WhoLine<'a> {
             container: &who.container,
             owner_kind: owner.map_or("", |owner| &owner.kind),
             owner_name: owner.map_or("", |owner| &owner.name),
-            role: who.role.name(),
+            role: who.role,
             cgroup: &who.cgroup,
         }
     }

@@ -30,6 +30,11 @@ const RUNS_KEPT: usize = 64;
 /// Runs at once: each merges five histograms a second for each of its workers.
 const RUNS_AT_ONCE: usize = 8;
 
+/// Connections of one worker: 28,232 ephemeral ports to one destination is the kernel's default
+/// (`net.ipv4.ip_local_port_range`), and a closed connection holds its port for a minute. A worker
+/// refuses more.
+const WORKER_CONNECTIONS: u32 = 20_000;
+
 /// News that a slow watcher may leave unread: a minute.
 const NEWS_WAITING: usize = 64;
 
@@ -48,6 +53,29 @@ pub(crate) enum StartError {
     /// The spec breaks a rule.
     #[error(transparent)]
     Spec(#[from] ProtocolError),
+    /// Fewer connections than workers, or more than a worker holds.
+    #[error(
+        "spec.connections is {connections} over {workers} workers: give each worker from 1 to {WORKER_CONNECTIONS}"
+    )]
+    Connections {
+        /// So many were asked for.
+        connections: u32,
+        /// Over so many workers.
+        workers: u32,
+    },
+    /// Requests in flight without a connection each, or workers without a request.
+    #[error(
+        "spec.closed.in_flight is {in_flight} over {workers} workers with {connections} connections: give at \
+         least one to each worker, and not more than connections, for each takes one of its own"
+    )]
+    InFlight {
+        /// So many were asked for.
+        in_flight: u32,
+        /// Over so many connections.
+        connections: u32,
+        /// Over so many workers.
+        workers: u32,
+    },
     /// The target is taken.
     #[error("run {run} on {target} goes on: wait for it or stop it")]
     Busy {
@@ -222,27 +250,28 @@ impl Coordinator {
         }
     }
 
-    /// The rules that depend on the configuration or on several fields.
-    fn check(&self, spec: &RunSpec) -> Result<(), ProtocolError> {
+    /// The rules that depend on the configuration or on several fields. What a worker would refuse
+    /// is refused here, before anybody prepares.
+    fn check(&self, spec: &RunSpec) -> Result<(), StartError> {
         let limits = &self.limits;
-        let in_flight = match spec.model {
-            Model::Open { rate_per_sec } if rate_per_sec > limits.max_rate_per_sec => {
-                return Err(refused("spec.open.rate_per_sec", rate_per_sec, "at most load.max_rate_per_sec"));
-            }
-            Model::Open { .. } => spec.workers,
-            Model::Closed { in_flight } => in_flight,
-        };
+        let RunSpec { connections, workers, .. } = *spec;
         if spec.duration > limits.max_duration {
             let asked = spec.duration.as_secs_f64();
-            return Err(refused("spec.duration_sec", asked, "at most load.max_duration_sec"));
+            return Err(refused("spec.duration_sec", asked, "at most load.max_duration_sec").into());
         }
-        if spec.connections < spec.workers {
-            return Err(refused("spec.connections", spec.connections, "at least one for each worker"));
+        if connections < workers || connections.div_ceil(workers) > WORKER_CONNECTIONS {
+            return Err(StartError::Connections { connections, workers });
         }
-        if in_flight < spec.workers {
-            return Err(refused("spec.closed.in_flight", in_flight, "at least one for each worker"));
+        match spec.model {
+            Model::Open { rate_per_sec } if rate_per_sec > limits.max_rate_per_sec => {
+                let rule = "at most load.max_rate_per_sec";
+                Err(refused("spec.open.rate_per_sec", rate_per_sec, rule).into())
+            }
+            Model::Closed { in_flight } if in_flight < workers || in_flight > connections => {
+                Err(StartError::InFlight { in_flight, connections, workers })
+            }
+            Model::Open { .. } | Model::Closed { .. } => Ok(()),
         }
-        Ok(())
     }
 
     fn with_run(&mut self, id: RunId, now: AxisNsec, act: impl FnOnce(&mut Run, &mut Vec<Effect>)) {

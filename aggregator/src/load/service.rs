@@ -55,6 +55,9 @@ impl From<StartError> for Status {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Spec(error) => error.into(),
+            StartError::Connections { .. } | StartError::InFlight { .. } => {
+                Self::invalid_argument(error.to_string())
+            }
             StartError::Busy { .. } | StartError::Workers { .. } => {
                 Self::failed_precondition(error.to_string())
             }
@@ -140,8 +143,10 @@ impl load_server::Load for LoadService {
         let payload = payload.ok_or_else(|| {
             Status::failed_precondition("the payload is not here: put it again, then start")
         })?;
+        let id =
+            entropy::random_u64().map_err(|error| Status::internal(format!("draw a run's id: {error}")))?;
         let now = self.load.clock.now();
-        let run = self.load.coordinator().start(RunId(entropy::random_u64()), spec, payload, now)?;
+        let run = self.load.coordinator().start(RunId(id), spec, payload, now)?;
         tracing::info!(run = %run.id, target = run.spec.target_url, "load run begins");
         Ok(Response::new(wire_form::run(&run).map_err(too_large)?))
     }

@@ -4,6 +4,7 @@
 //! stream, the coordinator is told once.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,36 +14,40 @@ use berth::{
     ProtocolError, limits,
     wire::{self, load_workers_server::LoadWorkers},
 };
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Load,
     ids::WorkerId,
+    payloads::Payload,
     service::hash,
     wire_form::{self, Said},
-    workers::{ORDERS_WAITING, Order, Session, WorkerHello},
+    workers::{ORDERS_WAITING, Order, Session, WORKERS, WorkerHello},
 };
 use crate::{
     clock::Clock,
     downlink::{Downlink, downlink},
     edge::undecodable,
     pings::PingLog,
-    tasks::stopping,
+    tasks::{Stop, stopping},
 };
+
+/// Payloads that are being fetched at once: each worker of two runs, as many as may be connected.
+const FETCHES: usize = WORKERS;
 
 /// The service for load workers.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerService {
     load: Arc<Load>,
+    fetches: Arc<Semaphore>,
 }
 
 impl WorkerService {
     /// Over this load.
     pub(crate) fn new(load: Arc<Load>) -> Self {
-        Self { load }
+        Self { load, fetches: Arc::new(Semaphore::new(FETCHES)) }
     }
 }
 
@@ -141,23 +146,87 @@ impl LoadWorkers for WorkerService {
         &self,
         request: Request<wire::GetPayloadRequest>,
     ) -> Result<Response<Self::GetPayloadStream>, Status> {
-        let payload = self.load.payloads().get(&hash(&request.into_inner().sha256)?);
+        let hash = hash(&request.into_inner().sha256)?;
+        let place = Arc::clone(&self.fetches).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{FETCHES} payloads are being fetched: try again"))
+        })?;
+        let payload = self.load.payloads().get(&hash);
         let payload = payload.ok_or_else(|| Status::not_found("that payload is not here any more"))?;
-        Ok(Response::new(Chunks { rest: payload.bytes.clone() }))
+        let stop = self.load.stop.clone();
+        Ok(Response::new(Chunks::new(payload, stop, place)))
     }
 }
 
-/// A payload in pieces, made as the transport asks for them.
+/// A payload in pieces, made as the transport asks for them; it is not crowded out meanwhile.
 pub(crate) struct Chunks {
-    rest: Bytes,
+    payload: Arc<Payload>,
+    sent: usize,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Chunks {
+    fn new(payload: Arc<Payload>, mut stop: Stop, place: OwnedSemaphorePermit) -> Self {
+        let stopped = Box::pin(async move { stop.asked().await });
+        Self { payload, sent: 0, stopped, ended: false, _place: place }
+    }
 }
 
 impl Stream for Chunks {
     type Item = Result<wire::PayloadChunk, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let length = self.rest.len().min(limits::PAYLOAD_CHUNK_BYTES);
-        let data = self.rest.split_to(length);
-        Poll::Ready((length > 0).then_some(Ok(wire::PayloadChunk { data })))
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.stopped.as_mut().poll(context).is_ready() {
+            self.ended = true;
+            return Poll::Ready(Some(Err(stopping())));
+        }
+        let end = self.payload.bytes.len().min(self.sent + limits::PAYLOAD_CHUNK_BYTES);
+        let data = self.payload.bytes.slice(self.sent..end);
+        self.sent = end;
+        self.ended = data.is_empty();
+        Poll::Ready((!self.ended).then_some(Ok(wire::PayloadChunk { data })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+    use crate::tasks::Stopper;
+
+    async fn chunks(payload: &Arc<Payload>, stop: Stop) -> Chunks {
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        Chunks::new(Arc::clone(payload), stop, place)
+    }
+
+    #[tokio::test]
+    async fn a_payload_is_held_while_it_is_fetched_and_a_stop_ends_the_fetch() {
+        let mut framed = Vec::new();
+        let body = vec![7; 2 * limits::PAYLOAD_CHUNK_BYTES];
+        berth::columns::put_unsigned(&mut framed, u64::try_from(body.len()).unwrap());
+        framed.extend(body);
+        let payload = Arc::new(Payload::new(framed.clone().into()).unwrap());
+        let (stopper, stop) = Stopper::new();
+
+        let mut fetch = chunks(&payload, stop.clone()).await;
+        let mut fetched = Vec::new();
+        while let Some(chunk) = fetch.next().await {
+            fetched.extend_from_slice(&chunk.unwrap().data);
+            assert_eq!(Arc::strong_count(&payload), 2);
+        }
+        assert_eq!(fetched, framed);
+        drop(fetch);
+        assert_eq!(Arc::strong_count(&payload), 1);
+
+        let mut fetch = chunks(&payload, stop).await;
+        assert!(fetch.next().await.unwrap().is_ok());
+        stopper.stop();
+        assert_eq!(fetch.next().await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
+        assert!(fetch.next().await.is_none());
     }
 }

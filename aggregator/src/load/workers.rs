@@ -20,7 +20,7 @@ use crate::downlink::Sender;
 pub(crate) const ORDERS_WAITING: usize = 16;
 
 /// Workers connected at once: two runs of the most workers that a run may have.
-const WORKERS: usize = 200;
+pub(crate) const WORKERS: usize = 200;
 
 /// A worker in a run answers a ping a second; silent this long, it is lost.
 const SILENCE: Duration = Duration::from_secs(5);

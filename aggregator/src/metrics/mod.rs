@@ -17,7 +17,6 @@ use exposition::Exposition;
 
 use crate::{
     counters::Counters,
-    http::Pages,
     ingest::{Nodes, Published},
     journal::Journal,
     load::Load,
@@ -36,8 +35,9 @@ pub(crate) struct Metrics {
     pub(crate) counters: Arc<Counters>,
 }
 
-impl Pages for Metrics {
-    fn metrics(&self) -> String {
+impl Metrics {
+    /// The text of /metrics.
+    pub(crate) fn metrics(&self) -> String {
         let nodes = self.nodes.all();
         let mut out = Exposition::default();
         own::write(&mut out, self);
@@ -48,7 +48,8 @@ impl Pages for Metrics {
         out.finish()
     }
 
-    fn ready(&self) -> String {
+    /// A line that says who reports, for /readyz.
+    pub(crate) fn ready(&self) -> String {
         let nodes = self.nodes.all();
         let reporting = nodes.iter().filter(|node| node.view.connected).count();
         format!("ready: {reporting} of {} known nodes report\n", nodes.len())

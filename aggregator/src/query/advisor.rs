@@ -19,6 +19,27 @@ use crate::{
 /// What is kept free of an answer for its notes.
 const NOTES_BYTES: usize = 64 * 1024;
 
+/// What a note takes in a message beside its text: a tag and a length.
+const NOTE_FRAME_BYTES: usize = 8;
+
+/// Kept free of the notes for the lines that say what is left out.
+const LEFT_OUT_BYTES: usize = 256;
+
+/// As many notes as there is room for, and how many more there are.
+fn fitting(notes: &[String]) -> Vec<String> {
+    let mut bytes = LEFT_OUT_BYTES;
+    let fits = notes.iter().take_while(|note| {
+        bytes += note.len() + NOTE_FRAME_BYTES;
+        bytes <= NOTES_BYTES
+    });
+    let mut fitting: Vec<String> = fits.cloned().collect();
+    let more = notes.len() - fitting.len();
+    if more > 0 {
+        fitting.push(format!("{more} more"));
+    }
+    fitting
+}
+
 /// The service for advice.
 #[derive(Debug, Clone)]
 pub(crate) struct AdvisorService {
@@ -47,7 +68,7 @@ impl Advisor for AdvisorService {
             (request.namespace.is_empty() || one.target.namespace == request.namespace)
                 && (request.code.is_empty() || one.code == request.code)
         });
-        let mut answer = wire::ListAdviceResponse { advice: Vec::new(), notes: advised.notes.clone() };
+        let mut answer = wire::ListAdviceResponse { advice: Vec::new(), notes: fitting(&advised.notes) };
         let (mut bytes, mut left_out) = (0, 0_usize);
         for advice in wanted.map(show::advice) {
             bytes += advice.encoded_len();
@@ -75,5 +96,21 @@ impl Advisor for AdvisorService {
             }
             (Some(_), Some(_)) => Err(refused("id", id, "the beginning of one id, not of several").into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_beyond_their_room_are_counted_in_one_line() {
+        let few = vec!["a note".to_owned(); 3];
+        assert_eq!(fitting(&few), few);
+        let many = vec!["x".repeat(1_016); 100];
+        let notes = fitting(&many);
+        assert_eq!((notes.len(), notes.last().unwrap().as_str()), (64, "37 more"));
+        let answer = wire::ListAdviceResponse { advice: Vec::new(), notes };
+        assert!(answer.encoded_len() <= NOTES_BYTES);
     }
 }

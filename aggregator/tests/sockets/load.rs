@@ -213,6 +213,13 @@ async fn a_run_that_may_not_start_says_why() {
 
     let many = refused(spec(&sha256, 9)).await;
     assert_eq!(many.code(), Code::InvalidArgument, "fewer connections than workers: {many}");
+    assert!(many.message().contains("4 over 9 workers"), "{many}");
+    let wide = refused(wire::RunSpec { connections: 40_001, ..spec(&sha256, 2) }).await;
+    assert!(wide.message().contains("40001 over 2 workers: give each worker from 1 to 20000"), "{wide}");
+    let closed = Some(Model::Closed(wire::ClosedModel { in_flight: 5 }));
+    let crowded = refused(wire::RunSpec { model: closed, ..spec(&sha256, 1) }).await;
+    assert_eq!(crowded.code(), Code::InvalidArgument);
+    assert!(crowded.message().contains("5 over 1 workers with 4 connections"), "{crowded}");
     let few = refused(wire::RunSpec { connections: 9, ..spec(&sha256, 9) }).await;
     assert_eq!(few.code(), Code::FailedPrecondition);
     assert!(few.message().contains("9 load workers are needed"), "{few}");
