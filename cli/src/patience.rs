@@ -1,7 +1,7 @@
 //! How long to go on asking an aggregator that went away.
 //!
 //! Invariant: it ends. A restart of the aggregator takes seconds; what takes longer than
-//! [`GIVE_UP_AFTER`] is no restart.
+//! `GIVE_UP_AFTER` is no restart.
 
 use std::time::Duration;
 
