@@ -1,16 +1,19 @@
 //! The worker's link to the aggregator: it dials in, says hello, and carries out orders.
 //!
 //! Invariant: a worker without its aggregator sends nothing: when the stream ends, so does the run.
-//! It then dials again, with growing pauses. Deliberately absent: a queue of runs; a worker has one,
+//! It then dials again, with growing pauses, and says why it had to only when the reason is a new
+//! one. Deliberately absent: a queue of runs; a worker has one,
 //! and a new order to prepare replaces it.
 
 mod job;
+mod pauses;
 mod wire_form;
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future::Future, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use berth::{
+    NodeName, ServerAddress,
     hello::PROTOCOL,
     limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT, MESSAGE_BYTES},
     wire::{self, load_workers_client::LoadWorkersClient, worker_message::Message, worker_order::Order},
@@ -19,17 +22,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-use job::Job;
+use self::{job::Job, pauses::Pauses};
+use crate::clock::{BootNanos, MonoNanos};
 
 /// Messages on their way up: a few seconds' worth, so that a stalled aggregator holds up a bounded
 /// number of reports.
 const MESSAGES_WAITING: usize = 16;
-
-/// The first pause before dialling again; it doubles up to the longest.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause: an aggregator that restarts has its workers back within it.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A handshake over the slowest link that load would be sent from.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,45 +35,57 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Who this worker is, and whom it works for.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// Where the aggregator answers, such as `http://127.0.0.1:7700`.
-    pub server: String,
+    /// Where the aggregator answers.
+    pub server: ServerAddress,
     /// The certificate (PEM) that signed an https server's.
     pub ca_file: Option<PathBuf>,
     /// Unique among the workers.
-    pub id: String,
+    pub id: NodeName,
     /// Where it runs.
-    pub node: String,
+    pub node: NodeName,
 }
 
 impl Worker {
-    /// Works until `stop` is done. Errors: the server's address or certificate cannot be used; an
-    /// aggregator that is away is waited for.
+    /// Works until `stop` is done. Errors: the server's certificate cannot be used; an aggregator
+    /// that is away is waited for.
     pub async fn work(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let endpoint = self.endpoint()?;
-        let mut stop = std::pin::pin!(stop);
-        let mut pause = SHORTEST_PAUSE;
-        loop {
-            let session = async {
-                let channel =
-                    endpoint.connect().await.with_context(|| format!("connect to {}", self.server))?;
-                self.serve(channel, &mut pause).await
-            };
-            tokio::select! {
-                ended = session => if let Err(error) = ended {
-                    tracing::warn!(error = format!("{error:#}"), again_in = ?pause, "not connected to the aggregator");
-                },
-                () = &mut stop => return Ok(()),
+        let mut pauses = Pauses::new(&self.id);
+        let again = async {
+            let mut said = String::new();
+            loop {
+                let (error, lived) = self.session(&endpoint).await;
+                let pause = pauses.after(lived);
+                let error = format!("{error:#}");
+                if error != said || Pauses::is_steady(lived) {
+                    tracing::warn!(error, again_in = ?pause, "not connected to the aggregator");
+                }
+                said = error;
+                tokio::time::sleep(pause).await;
             }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                () = &mut stop => return Ok(()),
-            }
+        };
+        tokio::select! {
+            () = again => {}
+            () = stop => {}
         }
+        Ok(())
+    }
+
+    /// Why one session ended, and how long its stream lived.
+    async fn session(&self, endpoint: &Endpoint) -> (anyhow::Error, Duration) {
+        let mut opened = None;
+        let served = async {
+            let channel = endpoint.connect().await.with_context(|| format!("connect to {}", self.server))?;
+            self.serve(channel, &mut opened).await
+        };
+        let Err(error) = served.await;
+        let lived = opened.map_or(0, |opened| MonoNanos::now().since(opened));
+        (error, Duration::from_nanos(lived))
     }
 
     fn endpoint(&self) -> anyhow::Result<Endpoint> {
-        let endpoint = Endpoint::from_shared(self.server.clone())
-            .with_context(|| format!("use {} as a URL: write http://host:port", self.server))?
+        let endpoint = Endpoint::from_shared(self.server.as_str().to_owned())
+            .with_context(|| format!("dial {}", self.server))?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_PERIOD)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -87,8 +97,8 @@ impl Worker {
             .with_context(|| format!("use the certificate in {}", file.display()))
     }
 
-    /// One stream, from hello to its end.
-    async fn serve(&self, channel: Channel, pause: &mut Duration) -> anyhow::Result<()> {
+    /// One stream, from hello to its end; it says when it was opened.
+    async fn serve(&self, channel: Channel, opened: &mut Option<MonoNanos>) -> anyhow::Result<Infallible> {
         let workers = LoadWorkersClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let (up, messages) = mpsc::channel(MESSAGES_WAITING);
         up.send(Message::Hello(self.hello())).await?;
@@ -96,8 +106,8 @@ impl Worker {
             ReceiverStream::new(messages).map(|message| wire::WorkerMessage { message: Some(message) });
         let mut orders =
             workers.clone().work(outgoing).await.context("open the worker's stream")?.into_inner();
-        tracing::info!(server = self.server, id = self.id, "waiting for orders");
-        *pause = SHORTEST_PAUSE;
+        tracing::info!(server = %self.server, id = %self.id, "waiting for orders");
+        *opened = Some(MonoNanos::now());
         let mut session = Session { workers, up, job: None, tasks: JoinSet::new() };
         while let Some(order) = orders.message().await.context("read orders")? {
             if let Some(order) = order.order {
@@ -112,8 +122,8 @@ impl Worker {
             .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
         wire::WorkerHello {
             protocol: PROTOCOL,
-            id: self.id.clone(),
-            node: self.node.clone(),
+            id: self.id.to_string(),
+            node: self.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cpus,
         }
@@ -132,8 +142,8 @@ impl Session {
     async fn carry_out(&mut self, order: Order) -> anyhow::Result<()> {
         match order {
             Order::Ping(wire::ClockPing { id }) => {
-                let received_nsec = job::boottime_nsec();
-                let pong = wire::ClockPong { id, received_nsec, sent_nsec: job::boottime_nsec() };
+                let received_nsec = BootNanos::now().0;
+                let pong = wire::ClockPong { id, received_nsec, sent_nsec: BootNanos::now().0 };
                 self.up.send(Message::Pong(pong)).await?;
             }
             Order::Prepare(prepare) => {
@@ -145,7 +155,7 @@ impl Session {
             }
             Order::Begin(wire::Begin { run_id, start_nsec }) => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.is(&run_id)) {
-                    job.begin(start_nsec);
+                    job.begin(BootNanos(start_nsec));
                 }
             }
             Order::Stop(wire::StopWorking { run_id }) => {

@@ -15,12 +15,21 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{args::Args, link::Worker};
 
+/// The command line is wrong: the exit code of every program of Berth for that, and clap's own.
+const USAGE: u8 = 2;
+
 /// The environment does not let it work: the exit code of every program of Berth for that.
 const ENVIRONMENT: u8 = 3;
 
 /// Works until SIGTERM or SIGINT, and then ends with 0.
 pub fn run() -> ExitCode {
-    let worker = Worker::from(Args::parse());
+    let worker = match Args::parse().worker() {
+        Ok(worker) => worker,
+        Err(error) => {
+            eprintln!("berth-loadgen: {error}");
+            return USAGE.into();
+        }
+    };
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let ansi = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();

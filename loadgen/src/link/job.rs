@@ -6,13 +6,12 @@ use berth::{
     load::{PayloadHash, RunSpec},
     wire::{self, load_workers_client::LoadWorkersClient, worker_message::Message},
 };
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use super::wire_form::final_report;
-use crate::{MonoNanos, Payload, Ready, Spec, SpecDraft, StartAt, Stripe, clock::NANOS_PER_SEC};
+use crate::{Payload, Ready, Spec, SpecDraft, StartAt, Stripe, clock::BootNanos};
 
 /// Intervals on their way to the uplink. More would only wait longer: they come one a second.
 const INTERVALS_WAITING: usize = 8;
@@ -21,7 +20,7 @@ const INTERVALS_WAITING: usize = 8;
 #[derive(Debug)]
 pub(super) struct Job {
     run_id: String,
-    begin: Option<oneshot::Sender<u64>>,
+    begin: Option<oneshot::Sender<BootNanos>>,
     stop: CancellationToken,
 }
 
@@ -29,7 +28,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Task {
     prepare: wire::Prepare,
-    begin: oneshot::Receiver<u64>,
+    begin: oneshot::Receiver<BootNanos>,
     stop: CancellationToken,
 }
 
@@ -47,11 +46,11 @@ impl Job {
         self.run_id == run_id
     }
 
-    /// Sets the start, in CLOCK_BOOTTIME nanoseconds. A second start changes nothing.
-    pub(super) fn begin(&mut self, start_nsec: u64) {
+    /// Sets the start. A second start changes nothing.
+    pub(super) fn begin(&mut self, start: BootNanos) {
         if let Some(begin) = self.begin.take() {
             // The task has gone when the preparation failed, and has said so.
-            let _gone = begin.send(start_nsec);
+            let _gone = begin.send(start);
         }
     }
 
@@ -91,11 +90,11 @@ impl Task {
         let payload = fetch(workers, spec.payload).await?;
         let ready = Ready::new(engine_spec(spec, prepare.index, prepare.of)?, payload).await?;
         up.send(Message::Ready(wire::WorkerReady { run_id: run_id.clone() })).await?;
-        let Ok(start_nsec) = begin.await else {
+        let Ok(start) = begin.await else {
             anyhow::bail!("the run was called off before it began");
         };
         let (events, mut intervals) = mpsc::channel(INTERVALS_WAITING);
-        let running = ready.run(StartAt::At(monotonic(start_nsec)), events, stop);
+        let running = ready.run(StartAt::At(start.monotonic()), events, stop);
         let forward = async {
             while let Some(interval) = intervals.recv().await {
                 let interval = Some(wire::RunInterval::from(&interval));
@@ -138,17 +137,4 @@ async fn fetch(mut workers: LoadWorkersClient<Channel>, hash: PayloadHash) -> an
         packed.extend_from_slice(&chunk.data);
     }
     Ok(Payload::unpack(packed.into(), &hash)?)
-}
-
-/// This worker's CLOCK_BOOTTIME, nanoseconds.
-pub(super) fn boottime_nsec() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let part = |value| u64::try_from(value).unwrap_or(0);
-    part(now.tv_sec).saturating_mul(NANOS_PER_SEC).saturating_add(part(now.tv_nsec))
-}
-
-/// The engine paces on CLOCK_MONOTONIC, which stands still while a machine sleeps; over the seconds
-/// to a start the two clocks run alike.
-fn monotonic(start_nsec: u64) -> MonoNanos {
-    MonoNanos::now().plus(start_nsec.saturating_sub(boottime_nsec()))
 }
