@@ -36,7 +36,7 @@ pub struct Args {
     /// Who is who, and what load may do (YAML).
     #[arg(long, value_name = "FILE", env = "BERTH_CONFIG")]
     config: Option<PathBuf>,
-    /// Append closed episodes to episodes.jsonl in this directory.
+    /// Append closed episodes to episodes.jsonl in this directory; the last line of an id holds.
     #[arg(long, value_name = "DIR", env = "BERTH_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace.

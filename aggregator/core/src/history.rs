@@ -194,6 +194,20 @@ impl History {
         }
         let newest = self.recent.back().and_then(|rows| rows.times().last().copied()).unwrap_or_default();
         self.seal_until(newest - OPEN_WINDOW);
+        self.fit();
+    }
+
+    /// Keeps to another budget from now on.
+    pub fn resize(&mut self, budget_bytes: usize) {
+        let shrinks = budget_bytes < self.budget_bytes;
+        self.budget_bytes = budget_bytes;
+        if shrinks {
+            self.fit();
+        }
+    }
+
+    /// Moves what is beyond each share of the budget on to the next.
+    fn fit(&mut self) {
         while self.recent_bytes > self.budget_bytes / 4 && self.recent.len() > 1 {
             self.seal_second(self.recent.len() - 1);
         }

@@ -237,6 +237,11 @@ impl Node {
         std::mem::take(&mut self.changed)
     }
 
+    /// Lets the history take this much memory from now on.
+    pub fn resize_history(&mut self, bytes: usize) {
+        self.history.resize(bytes);
+    }
+
     /// What readers may see, as it is now.
     pub fn view(&mut self) -> NodeView {
         NodeView {

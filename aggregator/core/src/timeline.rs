@@ -1,4 +1,4 @@
-//! Maps a node's CLOCK_BOOTTIME to the aggregator's axis.
+//! Maps a node's CLOCK_BOOTTIME to the aggregator's axis, and back for a load worker's orders.
 //!
 //! A ping leaves at `a0` and its answer arrives at `a1`; in between the node's clock read `n0` and
 //! `n1`. The answer was made neither before the ping left nor after it came back, so the offset of
@@ -133,6 +133,12 @@ impl Timeline {
         at
     }
 
+    /// A time of the axis by the node's clock; `None` before a ping is answered, or where the node's
+    /// clock had not begun.
+    pub fn unmap(&self, at: AxisNsec) -> Option<u64> {
+        u64::try_from(i128::from(at.0) - self.best()?.offset_nsec).ok()
+    }
+
     /// Half the round trip of the ping that maps the node's clock; `None` before there is one.
     pub fn error_nsec(&self) -> Option<u64> {
         self.best().map(|reading| reading.half_round_trip_nsec)
@@ -196,6 +202,16 @@ mod tests {
         ping(&mut timeline, START + Duration::from_secs(2), 0, MSEC, 90 * MSEC);
         assert_eq!(timeline.error_nsec(), Some(MSEC / 10));
         assert_eq!(timeline.map(START.0 + 3 * SEC), START + Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_time_is_mapped_back_as_the_best_ping_says() {
+        let mut timeline = Timeline::default();
+        assert_eq!(timeline.unmap(START), None);
+        ping(&mut timeline, START, 7_200_000_000_000, 9 * MSEC, MSEC);
+        ping(&mut timeline, START + Duration::from_secs(1), 7_200_000_000_000, 1_000, 1_000);
+        assert_eq!(timeline.unmap(START), Some(START.0 - 7_200 * SEC));
+        assert_eq!(timeline.unmap(AxisNsec(5)), None, "the clock had not begun");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The nodes that were heard, and the way to the owner of each.
 //!
 //! Invariant: a node has one owner. The number of nodes is bounded; one that has been away for long
-//! is forgotten, but never while a stream of it is there.
+//! is forgotten, but never while a stream of it is there. All histories together keep to one budget,
+//! of which each node has an equal share: the more nodes, the less far each history goes back.
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,6 +22,10 @@ use crate::{clock::Clock, counters::Counters, journal::Journal, tasks::Tasks};
 
 /// Nodes: the goal is 5,000; a cluster that replaces some at night has more for a while.
 const NODES: usize = 7_500;
+
+/// Memory of all histories together: half of the 1 GiB that the deployment allows. 16 nodes may fill
+/// their own limit, and 170 quiet ones of 3 MiB keep their whole quarter of an hour.
+const HISTORIES_BYTES: usize = 512 * 1024 * 1024;
 
 /// A node that is away this long is not coming back under its name, and its history went long ago.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
@@ -52,8 +57,9 @@ impl Nodes {
         counters: Arc<Counters>,
         tasks: Tasks,
     ) -> Self {
-        let setting =
-            Setting { clock, roster: Arc::new(roster), limits: NodeLimits::default(), journal, counters };
+        let limits = NodeLimits::default();
+        let history_share = Arc::new(AtomicUsize::new(limits.history_bytes));
+        let setting = Setting { clock, roster: Arc::new(roster), limits, history_share, journal, counters };
         Self { setting, tasks, sessions: AtomicU64::new(0), entries: Mutex::default() }
     }
 
@@ -82,6 +88,7 @@ impl Nodes {
         if entries.len() >= NODES && !entries.contains_key(name) {
             return Err(Status::resource_exhausted(format!("{NODES} nodes are known already")));
         }
+        self.share(entries.len() + 1);
         let (task, handle) = owner(name.clone(), self.setting.clone());
         self.tasks.start(task.run());
         let handle = Arc::new(handle);
@@ -90,7 +97,8 @@ impl Nodes {
     }
 
     fn forget(&self, now: AxisNsec) {
-        self.lock().retain(|name, entry| {
+        let mut entries = self.lock();
+        entries.retain(|name, entry| {
             // Another holder is a stream, which may be about to attach.
             let here = entry.handle.published.borrow().view.connected || Arc::strong_count(&entry.handle) > 1;
             entry.away_since = if here { None } else { entry.away_since.or(Some(now)) };
@@ -100,9 +108,38 @@ impl Nodes {
             }
             keep
         });
+        self.share(entries.len());
+    }
+
+    /// Tells the owners how much memory each history may take; they look five times a second.
+    fn share(&self, nodes: usize) {
+        let share = history_share(self.setting.limits.history_bytes, nodes);
+        self.setting.history_share.store(share, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The share of one of so many nodes, of which none takes more than `most`.
+fn history_share(most: usize, nodes: usize) -> usize {
+    most.min(HISTORIES_BYTES / nodes.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_histories_together_keep_to_their_budget() {
+        let most = NodeLimits::default().history_bytes;
+        for nodes in [0, 1, 16] {
+            assert_eq!(history_share(most, nodes), most);
+        }
+        for nodes in [17, 170, NODES] {
+            let share = history_share(most, nodes);
+            assert!(share < most && share * nodes <= HISTORIES_BYTES);
+        }
     }
 }

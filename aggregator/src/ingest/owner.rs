@@ -4,7 +4,14 @@
 //! nothing. After each round of messages the owner publishes a view and hands changed episodes to
 //! the journal. Deliberately absent: waiting for anybody but its own queue.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use berth::{Hello, NodeName, ProtocolError, Record, Series};
 use berth_core::{
@@ -70,6 +77,8 @@ pub(super) struct Setting {
     pub(super) clock: Clock,
     pub(super) roster: Arc<Roster>,
     pub(super) limits: NodeLimits,
+    /// The memory that each node's history may take now, in bytes.
+    pub(super) history_share: Arc<AtomicUsize>,
     pub(super) journal: Arc<Journal>,
     pub(super) counters: Arc<Counters>,
 }
@@ -106,6 +115,7 @@ impl Owner {
             tokio::select! {
                 count = self.inbox.recv_many(&mut round, EVENTS_WAITING) => if count == 0 { return },
                 _ = ticks.tick() => {
+                    self.node.resize_history(self.setting.history_share.load(Ordering::Relaxed));
                     let orders = self.node.tick(self.setting.clock.now());
                     self.order(orders);
                 }

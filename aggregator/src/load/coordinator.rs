@@ -10,12 +10,11 @@ use berth::{
     ProtocolError,
     load::{Model, RunSpec},
 };
-use berth_core::time::AxisNsec;
+use berth_core::{time::AxisNsec, timeline::Pong};
 use tokio::sync::broadcast;
 use tonic::Status;
 
 use super::{
-    clock_map::Pong,
     figures::{FinalReport, Second},
     ids::{RunId, Target, WorkerId},
     payloads::Payload,
@@ -112,8 +111,8 @@ pub(crate) enum Report {
     Final(RunId, Box<FinalReport>),
     /// It can't go on.
     Failed(RunId, String),
-    /// The answer to a ping.
-    Pong(Pong),
+    /// The answer to a ping that left then.
+    Pong(AxisNsec, Pong),
 }
 
 #[derive(Debug)]
@@ -166,7 +165,7 @@ impl Coordinator {
         }
         let mut result = Ok(());
         match report {
-            Report::Pong(pong) => self.workers.pong(worker, pong),
+            Report::Pong(ping_sent, pong) => self.workers.pong(worker, ping_sent, pong, now),
             Report::Ready(run) => self.with_run(run, now, |run, effects| run.ready(worker, now, effects)),
             Report::Second(run, second) => self.with_run(run, now, |run, effects| {
                 result = run.second(worker, &second, now, effects);

@@ -5,7 +5,6 @@
 //! only, and a figure that could not be checked is never called good. The state ([`coordinator`],
 //! [`run`]) is pure; [`service`] and [`worker_link`] are its edges.
 
-mod clock_map;
 mod coordinator;
 mod figures;
 mod ids;

@@ -1,9 +1,9 @@
 //! Load between the wire and the strict types: workers' messages in, runs out.
 
 use berth::{Latencies, NodeName, ProtocolError, hello::PROTOCOL, wire};
+use berth_core::{time::AxisNsec, timeline::Pong};
 
 use super::{
-    clock_map::Pong,
     coordinator::{News, Report},
     figures::{
         Cost, Counts, ERROR_CLASSES, ErrorClass, Figures, FinalReport, Generator, GeneratorVerdict,
@@ -18,26 +18,20 @@ use crate::edge::{at_most, refused, timestamp};
 /// The longest reason that a worker may give: some sentences.
 const REASON_BYTES: usize = 1_024;
 
-/// What a worker said, but for its hello; a pong still lacks the times that only we know.
+/// What a worker said, but for its hello; a pong still lacks the time that only we know.
 pub(crate) enum Said {
     /// Something for the coordinator.
     Report(Report),
-    /// The answer to a ping: its id, received, sent.
-    Pong(u64, u64, u64),
+    /// The answer to the ping of this id.
+    Pong(u64, Pong),
 }
 
 impl Said {
-    /// The same with the times of the ping that it answers.
-    pub(crate) fn timed(
-        self,
-        ping: impl FnOnce(u64) -> Option<(berth_core::time::AxisNsec, berth_core::time::AxisNsec)>,
-    ) -> Option<Report> {
+    /// The same with the time when the ping left that it answers.
+    pub(super) fn timed(self, ping: impl FnOnce(u64) -> Option<AxisNsec>) -> Option<Report> {
         match self {
             Self::Report(report) => Some(report),
-            Self::Pong(id, worker_received_nsec, worker_sent_nsec) => {
-                let (ping_sent, answered) = ping(id)?;
-                Some(Report::Pong(Pong { ping_sent, worker_received_nsec, worker_sent_nsec, answered }))
-            }
+            Self::Pong(id, pong) => Some(Report::Pong(ping(id)?, pong)),
         }
     }
 }
@@ -66,7 +60,10 @@ impl TryFrom<wire::WorkerMessage> for Said {
         let message = wire.message.ok_or(ProtocolError::Missing { field: "message" })?;
         Ok(Self::Report(match message {
             Message::Hello(hello) => return Err(refused("hello", hello.id, "only the first message")),
-            Message::Pong(pong) => return Ok(Self::Pong(pong.id, pong.received_nsec, pong.sent_nsec)),
+            Message::Pong(pong) => {
+                let (id, received_nsec, sent_nsec) = (pong.id, pong.received_nsec, pong.sent_nsec);
+                return Ok(Self::Pong(id, Pong { received_nsec, sent_nsec }));
+            }
             Message::Ready(ready) => Report::Ready(run_id(&ready.run_id)?),
             Message::Interval(interval) => {
                 let second = interval.interval.ok_or(ProtocolError::Missing { field: "interval" })?;

@@ -90,7 +90,7 @@ impl Link {
     fn take(&self, message: wire::WorkerMessage) -> Result<(), ProtocolError> {
         let now = self.load.clock.now();
         let said = Said::try_from(message)?;
-        match said.timed(|ping| Some((self.pings.answered(ping)?, now))) {
+        match said.timed(|ping| self.pings.answered(ping)) {
             Some(report) => self.load.coordinator().report(&self.worker, self.session, report, now),
             None => Ok(()),
         }

@@ -7,13 +7,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth::{NodeName, load::RunSpec};
-use berth_core::time::AxisNsec;
+use berth_core::{
+    time::AxisNsec,
+    timeline::{Pong, Timeline},
+};
 use tonic::Status;
 
-use super::{
-    clock_map::{ClockMap, Pong},
-    ids::{RunId, WorkerId},
-};
+use super::ids::{RunId, WorkerId};
 use crate::downlink::Sender;
 
 /// Orders that may wait for a worker: a run needs four, and a ping a second comes on top.
@@ -94,7 +94,9 @@ struct Worker {
     session: Session,
     node: NodeName,
     link: Sender<Order>,
-    clock: ClockMap,
+    clock: Timeline,
+    /// Pings that were answered.
+    pongs: usize,
     duty: Duty,
     heard: AxisNsec,
     ping_due: AxisNsec,
@@ -104,7 +106,7 @@ impl Worker {
     fn ping_period(&self) -> Duration {
         let [joined, running, idle] = PING_PERIODS;
         match self.duty {
-            _ if self.clock.readings() < FIRST_PINGS => joined,
+            _ if self.pongs < FIRST_PINGS => joined,
             Duty::Run(_) => running,
             Duty::Idle | Duty::Leaving(..) => idle,
         }
@@ -148,9 +150,17 @@ impl Workers {
         }
         self.sessions += 1;
         let session = Session(self.sessions);
-        let clock = ClockMap::default();
-        let worker =
-            Worker { session, node: hello.node, link, clock, duty: Duty::Idle, heard: now, ping_due: now };
+        let clock = Timeline::default();
+        let worker = Worker {
+            session,
+            node: hello.node,
+            link,
+            clock,
+            pongs: 0,
+            duty: Duty::Idle,
+            heard: now,
+            ping_due: now,
+        };
         self.connected.insert(hello.id, worker);
         (Some(session), gone)
     }
@@ -181,9 +191,9 @@ impl Workers {
     }
 
     /// The answer to a ping.
-    pub(crate) fn pong(&mut self, id: &WorkerId, pong: Pong) {
+    pub(crate) fn pong(&mut self, id: &WorkerId, ping_sent: AxisNsec, pong: Pong, now: AxisNsec) {
         if let Some(worker) = self.connected.get_mut(id) {
-            worker.clock.heard(pong);
+            worker.pongs += usize::from(worker.clock.pong(ping_sent, pong, now));
         }
     }
 
@@ -192,7 +202,7 @@ impl Workers {
         let ready = self
             .connected
             .iter()
-            .filter(|(_, worker)| worker.duty == Duty::Idle && worker.clock.readings() > 0);
+            .filter(|(_, worker)| worker.duty == Duty::Idle && worker.clock.is_synchronised());
         let mut on_node: BTreeMap<&NodeName, usize> = BTreeMap::new();
         let mut free: Vec<_> = ready
             .map(|(id, worker)| {
@@ -235,7 +245,7 @@ impl Workers {
 
     /// A time of the axis by this worker's clock.
     pub(crate) fn at_worker(&self, id: &WorkerId, at: AxisNsec) -> Option<u64> {
-        self.connected.get(id)?.clock.at_worker(at)
+        self.connected.get(id)?.clock.unmap(at)
     }
 
     /// Hands an order over. A worker whose queue is full does not read and is given up.
@@ -306,8 +316,7 @@ mod tests {
         let hello = hello(id, node);
         let worker = hello.id.clone();
         assert!(workers.join(hello, sender, NOW).0.is_some());
-        let times = Pong { ping_sent: NOW, worker_received_nsec: 1, worker_sent_nsec: 1, answered: NOW };
-        workers.pong(&worker, times);
+        workers.pong(&worker, NOW, Pong { received_nsec: 1, sent_nsec: 1 }, NOW);
         (worker, stream)
     }
 

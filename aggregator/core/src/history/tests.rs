@@ -110,6 +110,16 @@ fn the_byte_budget_holds_whatever_comes_and_the_account_too() {
 }
 
 #[test]
+fn a_smaller_budget_holds_at_once_and_the_newest_stays() {
+    let mut history = filled(PLENTY, 1_200, 10, 20);
+    let before = history.heap_bytes();
+    history.resize(before / 3);
+    assert!(history.heap_bytes() <= before / 3, "{} of {before}", history.heap_bytes());
+    assert_eq!(history.kept_values() + history.aged().raw_values, appended(1_200, 20));
+    assert_eq!(history.view().newest_at(), Some(at(1_199)));
+}
+
+#[test]
 fn a_second_reads_the_same_before_and_after_its_ticks_have_aged() {
     let mut history = filled(PLENTY, 600, 3, 2);
     let seconds = |history: &mut History| -> Vec<Slice> {
