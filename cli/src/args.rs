@@ -16,9 +16,9 @@ Exit codes:
   1    something was found: an open episode, advice
   2    the command line is wrong, or names something that is not there
   3    the aggregator or the target is out of reach, or this machine does not let it be done
-  4    a service level objective was missed
+  4    reserved for a missed service level objective
   5    the result is invalid, or the load generator was the limit
-  6    stopped with Ctrl-C
+  6    stopped with Ctrl-C, or its terminal was closed
   130  stopped with a second Ctrl-C, without tidying up";
 
 /// Find out which pods hurt your models, by how much, and what to do about it.

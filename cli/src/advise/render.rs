@@ -4,7 +4,7 @@ use berth::wire::ProofLevel;
 
 use crate::text::Page;
 use crate::view::word::Word;
-use crate::view::{Advice, ObjectRef};
+use crate::view::{Action, Advice, ObjectRef};
 
 pub(super) fn advice(all: &[Advice]) -> String {
     if all.is_empty() {
@@ -26,18 +26,25 @@ fn paragraph(advice: &Advice) -> String {
         page.line("episodes", &advice.episode_ids.join(", "));
     }
     page.line("restarts", &pods(advice.restarts));
+    steps(&mut page, &advice.actions);
+    page.finish()
+}
+
+/// What to run, and how to take it back; nothing for advice that leaves the doing to a person.
+fn steps(page: &mut Page, actions: &[Action]) {
+    if actions.is_empty() {
+        return;
+    }
     page.line("run", "in this order:");
-    let last = advice.actions.len();
-    for (action, nth) in advice.actions.iter().zip(1..) {
+    for (action, nth) in actions.iter().zip(1..) {
         let comment = format!("{nth}. {}, restarts {}", action.title, pods(action.restarts));
-        step(&mut page, &comment, &action.command);
+        step(page, &comment, &action.command);
     }
     page.line("undo", "in this order:");
-    for (action, nth) in advice.actions.iter().rev().zip(1..) {
-        let comment = format!("{nth}. takes back {}", last + 1 - nth);
-        step(&mut page, &comment, &action.inverse_command);
+    for (action, nth) in actions.iter().rev().zip(1..) {
+        let comment = format!("{nth}. takes back {}", actions.len() + 1 - nth);
+        step(page, &comment, &action.inverse_command);
     }
-    page.finish()
 }
 
 /// Comment and command can be pasted into a shell together.
@@ -77,6 +84,14 @@ mod tests {
     #[test]
     fn advice_comes_with_its_commands_in_order_and_its_undoing_in_reverse() {
         insta::assert_snapshot!(advice(&[Advice::from(sample::advice())]));
+    }
+
+    #[test]
+    fn advice_without_actions_promises_no_commands() {
+        let mut one = Advice::from(sample::advice());
+        one.actions.clear();
+        let text = advice(&[one]);
+        assert!(!text.contains("in this order") && text.ends_with("pods\n"), "{text}");
     }
 
     #[test]

@@ -103,6 +103,15 @@ fn ctrl_c_gives_the_terminal_back_as_it_was() {
 }
 
 #[test]
+fn a_closed_terminal_ends_a_command_as_ctrl_c_does() {
+    let aggregator = Aggregator::start(sampled());
+    let top = Running::start(berth(&["top", "--server", aggregator.url()]));
+    top.line();
+    top.hang_up();
+    assert_eq!(top.end().code, Some(6));
+}
+
+#[test]
 fn a_reader_that_had_enough_is_no_failure() {
     let aggregator = Aggregator::start(sampled());
     let mut top = Running::start(berth(&["top", "--server", aggregator.url()]));

@@ -94,7 +94,17 @@ impl Running {
 
     /// Ctrl-C, as the terminal sends it.
     pub(crate) fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.signal(Signal::INT);
+    }
+
+    /// The terminal is closed, as the shell and the kernel both say.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// The exit code, the rest of stdout, and stderr.
