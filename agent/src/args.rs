@@ -1,8 +1,8 @@
 //! The command line, and what is made of it. Nothing below sees a raw flag.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
-use berth::{NodeName, limits};
+use berth::{NodeName, ServerAddress, limits};
 use clap::Parser;
 use tonic::transport::Uri;
 
@@ -88,22 +88,10 @@ fn refused(text: impl Into<String>) -> UsageError {
 
 impl Server {
     fn new(url: &str, ca_file: Option<PathBuf>) -> Result<Self, UsageError> {
-        let uri: Uri = url.parse().map_err(|_| refused(format!("--server {url}: not a URL")))?;
-        let host = uri.host().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_loopback = address.map_or(host == "localhost", |address| address.is_loopback());
-        match uri.scheme_str() {
-            Some("https") if ca_file.is_none() => {
-                Err(refused("--server https://... needs --ca-file: the aggregator's CA in PEM"))
-            }
-            Some("https") => Ok(Self { uri, ca_file }),
-            Some("http") if ca_file.is_some() => Err(refused("--ca-file needs an https:// server")),
-            Some("http") if is_loopback => Ok(Self { uri, ca_file }),
-            Some("http") => Err(refused(format!(
-                "--server {url}: plain http goes to this machine only: use https:// and --ca-file"
-            ))),
-            _ => Err(refused(format!("--server {url}: begin it with http:// or https://"))),
-        }
+        let refusal = |error: &dyn std::fmt::Display| refused(format!("--server: {error}"));
+        let address = ServerAddress::parse(url, ca_file.is_some()).map_err(|error| refusal(&error))?;
+        let uri = address.as_str().parse().map_err(|error| refusal(&error))?;
+        Ok(Self { uri, ca_file })
     }
 }
 
