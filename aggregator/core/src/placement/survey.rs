@@ -12,6 +12,10 @@ use crate::{
 /// What runs here keeps the node or Berth itself running; it is nobody's to move.
 const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "berth-system"];
 
+/// The kernel's counters lag by some milliseconds at either end, so a second may seem to hold up to
+/// this part (a twentieth) more CPU time than the node has.
+const LAG_PART: u64 = 20;
+
 /// CPU and memory, of a pod or left on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Room {
@@ -73,13 +77,17 @@ impl Survey {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         let mut pods: BTreeMap<(usize, ObjectRef), Pod> = BTreeMap::new();
         for (node, space) in nodes.iter().enumerate() {
+            let all = CpuMilli(u64::from(space.cpus) * 1000);
             for tenant in &space.containers {
                 let who = &tenant.who;
+                let beyond = |cpu: CpuMilli| cpu > all && cpu.0 <= all.0 + all.0 / LAG_PART;
+                let cpu = tenant.peak.cpu.map(|cpu| if beyond(cpu) { all } else { cpu });
+                let peak = Peak { cpu, ..tenant.peak };
                 let pod = pods
                     .entry((node, pod_of(who)))
                     .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
-                pod.need = pod.need.and(need(who.role, tenant.peak));
-                pod.containers.push((who.container.clone(), tenant.peak, tenant.requests));
+                pod.need = pod.need.and(need(who.role, peak));
+                pod.containers.push((who.container.clone(), peak, tenant.requests));
             }
         }
         let room =

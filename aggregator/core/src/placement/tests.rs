@@ -204,6 +204,19 @@ fn batch_work_that_took_more_cpu_than_is_left_is_slower_there_and_the_advice_say
 }
 
 #[test]
+fn a_peak_that_seems_above_the_nodes_cpus_still_fits_the_node() {
+    let mut landscape = two_nodes();
+    landscape.nodes[0].containers[0].peak.cpu = Some(CpuMilli(2_004));
+    let advised = run(&landscape);
+    assert_eq!(only(&advised, "BA101").proof, Proof::Feasible);
+    assert!(
+        only(&advised, "BA203").actions[0].command.contains("cpu=2,"),
+        "{:?}",
+        only(&advised, "BA203").actions
+    );
+}
+
+#[test]
 fn models_that_fit_nowhere_get_no_steps() {
     let mut landscape = two_nodes();
     landscape.nodes[0].containers[0].peak.cpu = Some(CpuMilli(5000));
