@@ -23,8 +23,9 @@ demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--sca
 test: tools ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
-soak: ## The long waits: a restart with more than 100 s of history
-	BERTH_HISTORY_SECONDS=105 cargo test --locked --package berth --test system
+soak: ## The long waits: a restart with 100 s of history, and every story of the demonstration
+	BERTH_HISTORY_SECONDS=105 cargo test --locked --release --package berth --test system
+	BERTH_STORIES=1 cargo test --locked --release --package berth-cli --test demo
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"

@@ -144,10 +144,7 @@ impl<'a> Story<'a> {
         let rps_of_one_cpu = capacity.rps() / busy_cpus as f64;
         let demand = match self.args.model_cpu_limit {
             None => STEADY_DEMAND_CPUS,
-            Some(limit) => {
-                stage.limit_model(millicpu(limit))?;
-                STEADY_DEMAND_CPUS.max(limit * DEMAND_OVER_LIMIT)
-            }
+            Some(limit) => STEADY_DEMAND_CPUS.max(limit * DEMAND_OVER_LIMIT),
         };
         Ok(Model::Open { rate_per_sec: (rps_of_one_cpu * demand).max(1.0) })
     }
@@ -198,8 +195,11 @@ impl<'a> Story<'a> {
         Ok(baseline)
     }
 
-    /// Starts the scanners and the stray process.
+    /// Sets the limit, and starts the scanners and the stray process.
     async fn disturb(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+        if let Some(limit) = self.args.model_cpu_limit {
+            stage.limit_model(millicpu(limit))?;
+        }
         stage.start_scanners(0, self.args.scanner_count())?;
         if self.args.stray {
             stage.start_stray()?;
@@ -216,6 +216,7 @@ impl<'a> Story<'a> {
         alone: &Measured,
     ) -> anyhow::Result<(Vec<Contention>, Before)> {
         let beside = match (self.args.scanner_count(), self.args.stray) {
+            (0, false) if self.args.model_cpu_limit.is_some() => "the model alone, under its limit",
             (0, false) => "the model, still alone",
             (0, true) => "the model beside a stray process",
             (1, _) => "the model beside a scanner",

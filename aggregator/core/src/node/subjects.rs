@@ -151,7 +151,10 @@ impl Subjects {
     pub(super) fn end(&mut self, series: SeriesId, at: AxisNsec) {
         let Some(key) = self.series.remove(&series) else { return };
         let Some(known) = self.all.get_mut(&key.subject) else { return };
-        known.live.remove(&key.group);
+        // A new series of the same group is named before the old one's end is heard of.
+        if known.live.get(&key.group) == Some(&series) {
+            known.live.remove(&key.group);
+        }
         if known.live.is_empty() {
             known.view.live = false;
             known.ended = at;
