@@ -13,6 +13,8 @@ mod runs;
 mod stage;
 mod story;
 
+use std::net::SocketAddr;
+
 use cpus::Cpus;
 
 use crate::{
@@ -58,11 +60,11 @@ pub struct Args {
     #[arg(long)]
     keep: bool,
     /// Where the aggregator answers gRPC.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7700")]
-    listen: String,
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7700", value_parser = loopback)]
+    listen: SocketAddr,
     /// Where the aggregator answers HTTP.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7701")]
-    http: String,
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7701", value_parser = loopback)]
+    http: SocketAddr,
 }
 
 /// What can be left out.
@@ -77,6 +79,13 @@ enum Part {
 fn cpus_of_limit(text: &str) -> Result<f64, String> {
     let cpus = text.parse().map_err(|_| "not a number of CPUs, such as 0.3".to_owned())?;
     if (0.05..=64.0).contains(&cpus) { Ok(cpus) } else { Err("from 0.05 to 64 CPUs".to_owned()) }
+}
+
+/// The demonstration has no certificates, so it answers on this machine only.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:7700".to_owned())?;
+    if address.ip().is_loopback() { Ok(address) } else { Err("only this machine: 127.0.0.1:PORT".to_owned()) }
 }
 
 impl Args {

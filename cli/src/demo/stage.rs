@@ -258,7 +258,10 @@ async fn start_aggregator(
     let config = scratch.join("berth.yaml");
     std::fs::write(&config, workloads(prefix)).context("write the configuration")?;
     let mut command = groups.own.entering(&binaries.path("berth-aggregator"));
-    command.args(["--listen", &args.listen, "--http", &args.http]).arg("--config").arg(config);
+    command
+        .args(["--listen", &args.listen.to_string(), "--http", &args.http.to_string()])
+        .arg("--config")
+        .arg(config);
     let mut aggregator = Program::start("berth-aggregator", command, cpus, scratch)?;
     let server = format!("http://{}", aggregator.listening("grpc ").await?);
     let metrics = format!("http://{}/metrics", aggregator.listening("http ").await?);
