@@ -252,3 +252,36 @@ impl Subjects {
         Arc::clone(self.shared.get_or_insert_with(|| all.values().map(|known| known.view.clone()).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth::{ContainerSubject, Seq};
+
+    use super::*;
+    use crate::roles::RosterConfig;
+
+    fn series(id: u32) -> Series {
+        let container = ContainerSubject {
+            cgroup: "/m-a".to_owned(),
+            inode: 7,
+            pod_uid: None,
+            container_id: None,
+            qos: None,
+            system: false,
+            cpu_list: None,
+        };
+        let subject = Subject::Container(container);
+        Series { id: SeriesId::new(id).unwrap(), first_seq: Seq::FIRST, group: Group::ContainerCpu, subject }
+    }
+
+    #[test]
+    fn the_end_of_a_series_that_was_replaced_leaves_its_successor() {
+        let roster = Roster::new(RosterConfig::default()).unwrap();
+        let (old, new) = (series(1), series(2));
+        let mut subjects = Subjects::default();
+        subjects.add(&old, &roster);
+        subjects.add(&new, &roster);
+        subjects.end(old.id, AxisNsec(1));
+        assert_eq!(subjects.container(new.id).map(|(key, _)| key), Some(ContainerKey(new.id)));
+    }
+}

@@ -107,25 +107,6 @@ fn a_container_back_in_focus_is_the_same_subject() {
 }
 
 #[test]
-fn a_container_whose_series_are_replaced_goes_on_as_a_model() {
-    let mut world = World::new(NodeLimits::default());
-    let old = world.agent.add_container("/m-a", 7);
-    world.connect();
-    world.sample(20);
-    // A quota was set, so the agent begins other series; it names them before the old ones end.
-    world.agent.add_container("/m-a", 7);
-    world.agent.retire(&old);
-    world.sample(20);
-    world.deliver_all();
-    let newest = world.now;
-    world.node.tick(newest);
-    assert_eq!(world.view().subjects.len(), 1);
-    let models = world.view().models;
-    assert_eq!(models.len(), 1, "{models:?}");
-    assert!(!old.contains(&models[0].key.0), "the model is still known by a series that ended");
-}
-
-#[test]
 fn a_series_named_again_after_its_end_stays_ended() {
     let mut world = World::new(NodeLimits::default());
     let first = world.agent.add_container("/m-a", 7);
