@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use hyper::Uri;
 
-/// A small real model service: it answers the Predict API at `POST /breast_cancer_svm/predict`.
+/// A small real model service: it answers the Predict API at `POST /breast_cancer/predict`.
 #[derive(Debug, Parser)]
 #[command(name = "refmodel", version)]
 pub struct Refmodel {
@@ -54,7 +54,7 @@ const SECONDS_MAX: f64 = 365.0 * 86_400.0;
 fn model_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
     if uri.scheme_str() != Some("http") || uri.host().is_none() {
-        return Err("give a URL such as http://127.0.0.1:5111/breast_cancer_svm/predict".into());
+        return Err("give a URL such as http://127.0.0.1:5111/breast_cancer/predict".into());
     }
     Ok(uri)
 }

@@ -29,7 +29,7 @@ use crate::predict;
 use crate::server::CONNECTIONS_MAX;
 
 /// Route of the model, named as the reference models are: the data set, then the kind of model.
-pub const PREDICT: &str = "/breast_cancer_svm/predict";
+pub const PREDICT: &str = "/breast_cancer/predict";
 
 /// Route of the readiness probe.
 pub const HEALTH: &str = "/health";

@@ -24,7 +24,7 @@ const SHARES_OF_DEFAULT_WEIGHT: u64 = 1024;
 const DEFAULT_WEIGHT: u64 = 100;
 
 /// The kernel's default bandwidth period.
-const QUOTA_PERIOD_USEC: u64 = 100_000;
+pub(super) const QUOTA_PERIOD: Duration = Duration::from_millis(100);
 
 /// Killed processes leave their cgroup within milliseconds; one in an uninterruptible wait may not.
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,12 +139,13 @@ impl Group {
     }
 
     /// Its CPU limit, as Kubernetes sets it.
-    pub(super) fn set_cpu_limit(&self, millicpu: u64) -> anyhow::Result<()> {
-        let quota = millicpu * QUOTA_PERIOD_USEC / 1000;
+    pub(super) fn set_cpu_limit(&self, cpus: f64) -> anyhow::Result<()> {
+        let period = QUOTA_PERIOD.as_micros();
+        let quota = QUOTA_PERIOD.mul_f64(cpus).as_micros();
         if self.hierarchies.unified {
-            self.set("cpu.max", &format!("{quota} {QUOTA_PERIOD_USEC}"))
+            self.set("cpu.max", &format!("{quota} {period}"))
         } else {
-            self.set("cpu.cfs_period_us", &QUOTA_PERIOD_USEC.to_string())?;
+            self.set("cpu.cfs_period_us", &period.to_string())?;
             self.set("cpu.cfs_quota_us", &quota.to_string())
         }
     }

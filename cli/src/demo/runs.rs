@@ -29,9 +29,14 @@ const SEED: u64 = 7;
 /// The example's 3,000 rows.
 const ROWS: &str = include_str!("../../../examples/payload.csv");
 
-/// Rows in each request. A CPU that was idle needs about a millisecond to be fast again, which an
-/// idle baseline pays and a busy node does not; beside 12 ms of work it is small.
-const ROWS_PER_REQUEST: usize = 3;
+/// What a model is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// The request bodies.
+    pub(super) payload: PayloadHash,
+    /// At which rate.
+    pub(super) model: Model,
+}
 
 /// A finished load run.
 #[derive(Debug)]
@@ -64,9 +69,9 @@ impl Measured {
     }
 }
 
-/// The 3,000 rows of the example, as request bodies that the aggregator keeps.
-pub(super) async fn put_payload(server: &Server) -> anyhow::Result<PayloadHash> {
-    let packed = Payload::ndjson("payload.csv", bodies().as_bytes())?.pack();
+/// The 3,000 rows of the example, some in each request body, which the aggregator keeps.
+pub(super) async fn put_payload(server: &Server, rows_per_request: usize) -> anyhow::Result<PayloadHash> {
+    let packed = Payload::ndjson("payload.csv", bodies(rows_per_request).as_bytes())?.pack();
     let chunks = packed.chunks(PAYLOAD_CHUNK_BYTES).map(|chunk| packed.slice_ref(chunk));
     let chunks: Vec<_> = chunks.map(|data| wire::PayloadChunk { data }).collect();
     let answer = server.load().put_payload(tokio_stream::iter(chunks)).await;
@@ -75,32 +80,31 @@ pub(super) async fn put_payload(server: &Server) -> anyhow::Result<PayloadHash> 
 }
 
 /// Request bodies, one a line: the label, which is the last column, is what the model should find.
-fn bodies() -> String {
+fn bodies(rows_per_request: usize) -> String {
     let rows: Vec<&str> =
         ROWS.lines().skip(1).filter_map(|row| row.rsplit_once(',')).map(|row| row.0).collect();
     let body = |rows: &[&str]| format!("{{\"payload\":{{\"instances\":[[{}]]}}}}\n", rows.join("],["));
-    rows.chunks(ROWS_PER_REQUEST).map(body).collect()
+    rows.chunks(rows_per_request).map(body).collect()
 }
 
 /// Runs one load to its end.
 pub(super) async fn run(
     server: &Server,
     stage: &mut Stage,
-    payload: PayloadHash,
-    model: Model,
+    load: Load,
     duration: Duration,
 ) -> anyhow::Result<Measured> {
     let spec = RunSpec {
         target_url: stage.target.clone(),
-        model,
+        model: load.model,
         duration,
-        connections: match model {
+        connections: match load.model {
             Model::Open { .. } => CONNECTIONS,
             Model::Closed { in_flight } => in_flight,
         },
         request_timeout: REQUEST_TIMEOUT,
         drain: DRAIN,
-        payload,
+        payload: load.payload,
         check: Check::PredictApi,
         workers: 1,
         on_loss: OnLoss::Abort,

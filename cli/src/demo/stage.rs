@@ -38,7 +38,7 @@ const SCANNER_CALLS_PER_SEC: f64 = 1.0;
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
 
 /// The route that the example model serves.
-const MODEL_ROUTE: &str = "breast_cancer_svm/predict";
+const MODEL_ROUTE: &str = "breast_cancer/predict";
 
 /// One of the two nodes.
 #[derive(Debug)]
@@ -138,19 +138,19 @@ impl Stage {
     }
 
     /// Limits the model's CPU, as a Kubernetes limit does.
-    pub(super) fn limit_model(&self, millicpu: u64) -> anyhow::Result<()> {
-        self.model_group.set_cpu_limit(millicpu)
+    pub(super) fn limit_model(&self, cpus: f64) -> anyhow::Result<()> {
+        self.model_group.set_cpu_limit(cpus)
     }
 
     /// Starts the scanners on a node, the first with the highest concurrency.
     pub(super) fn start_scanners(&mut self, on: usize, count: u32) -> anyhow::Result<()> {
         let node = &self.nodes[on];
         for number in 1..=count {
-            // Unequal, so that there is an order to find: n, n-1 ... 1 times the node's CPUs.
-            let concurrency = u64::from(count - number + 1) * u64::try_from(node.cpus.count())?;
+            let size = size(number, count);
+            let concurrency = size * u64::try_from(node.cpus.count())?;
             let path = format!("{}-{}/scanner-{number}", self.prefix, suffix(on));
             let group = self.hierarchies.make(&path)?;
-            group.set_weight(WEIGHT_OF_ONE_CPU * u64::from(count - number + 1))?;
+            group.set_weight(WEIGHT_OF_ONE_CPU * size)?;
             let mut command = group.entering(&self.binaries.path("scanner"));
             let calls_per_sec = (SCANNER_CALLS_PER_SEC / f64::from(count)).to_string();
             command.args(["--model-url", &self.target, "--calls-per-sec", &calls_per_sec]);
@@ -204,6 +204,18 @@ impl Stage {
             program.stop().await;
         }
     }
+}
+
+/// Threads a CPU of a scanner, and its weight in models. Unequal, so that there is an order to find: of n
+/// scanners the first has n, the last 1.
+fn size(number: u32, count: u32) -> u64 {
+    u64::from(count - number + 1)
+}
+
+/// Part of its node's CPUs that the model gets when it and all scanners want them.
+pub(super) fn part_of_model(scanners: u32) -> f64 {
+    let scanners: u32 = (1..=scanners).sum();
+    1.0 / f64::from(1 + scanners)
 }
 
 fn suffix(node: usize) -> char {

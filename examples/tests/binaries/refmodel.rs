@@ -123,7 +123,7 @@ fn a_flat_array_is_one_row_and_no_cells_are_no_rows() {
     let server = Refmodel::start(&[]);
     let row = rows::load(None).unwrap()[0].row;
     for (instances, predictions) in [
-        (json!(row), json!([1])),
+        (json!(row), json!([recorded()[0].0])),
         (json!([]), json!([])),
         (json!([[]]), json!([])),
         (json!([[], []]), json!([])),
@@ -187,7 +187,7 @@ fn health_is_plain_text_and_an_unknown_route_names_those_there_are() {
     let health = server.get("/health");
     assert_eq!((health.status, health.body.as_str()), (200, "OK!"));
     assert!(health.head.contains("content-type: text/plain"), "{}", health.head);
-    for answer in [server.get("/diabetes_svm/predict"), server.get(PREDICT)] {
+    for answer in [server.get("/diabetes/predict"), server.get(PREDICT)] {
         assert_eq!(answer.status, 404);
         assert!(answer.error().contains(PREDICT) && answer.error().contains("/health"), "{}", answer.error());
     }

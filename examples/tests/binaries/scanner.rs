@@ -86,7 +86,7 @@ fn calls_keep_their_rate_and_never_exceed_it_while_every_cpu_is_busy() {
 #[test]
 fn the_real_model_answers_every_call() {
     let model = Refmodel::start(&[]);
-    let url = format!("http://{}/breast_cancer_svm/predict", model.address);
+    let url = format!("http://{}/breast_cancer/predict", model.address);
     let (said, summary) = scan(&["--calls-per-sec", "5", "--seconds", "1.1", "--model-url", &url]);
     assert!(summary.calls >= 2 && summary.errors == 0, "{summary:?}");
     assert_eq!(said.len(), 1, "{said:?}");
