@@ -140,11 +140,12 @@ impl<'a> Story<'a> {
     /// Warms the model up, and chooses from its capacity what to ask of it.
     async fn load(&mut self, stage: &mut Stage) -> anyhow::Result<Load> {
         let payload = runs::put_payload(self.server, 1).await?;
-        let closed = Load { payload, model: Model::Closed { in_flight: MODEL_WORKERS } };
+        // A request a CPU: more would have the model wait for itself, and be reported for it.
+        let busy_cpus = u32::try_from(stage.nodes[0].cpus.count())?.min(MODEL_WORKERS);
+        let closed = Load { payload, model: Model::Closed { in_flight: busy_cpus } };
         let warm_up = runs::run(self.server, stage, closed, WARM_UP);
         let capacity = self.output.during("warming the model up", warm_up).await?;
-        let busy_cpus = stage.nodes[0].cpus.count().min(usize::try_from(MODEL_WORKERS)?);
-        let rows_per_cpu_sec = capacity.rps() / busy_cpus as f64;
+        let rows_per_cpu_sec = capacity.rps() / f64::from(busy_cpus);
         let steady_cpus = STEADY_DEMAND * stage::part_of_model(self.args.scanners);
         let (rows, demand_cpus) = match self.args.model_cpu_limit {
             None => (1, steady_cpus),
@@ -297,7 +298,7 @@ impl<'a> Story<'a> {
         else {
             let (why, verdict) = match for_models {
                 Some(_) => ("this machine has one CPU only", Change::NowhereToMove),
-                None => ("nothing is to be moved", Change::NothingToMove),
+                None => ("no advice asks for one", Change::NothingToMove),
             };
             self.say(&format!("\n(d) No move: {why}"))?;
             return Ok(self.not_moved(verdict));
