@@ -22,6 +22,10 @@ use super::{
 /// request of one CPU.
 const WEIGHT_OF_ONE_CPU: u64 = 100;
 
+/// Beside one scanner of this size the model's work takes up to four times as long: more than the pauses of a
+/// shared host, which reach the 99th percentile too.
+const SMALLEST_SCANNER: u32 = 3;
+
 /// The largest weight there is. Berth and its load generator measure; they must not be part of what
 /// they measure.
 const OWN_WEIGHT: u64 = 10_000;
@@ -29,10 +33,6 @@ const OWN_WEIGHT: u64 = 10_000;
 /// Serving threads of the model. Two, so that a request that comes while another is computed waits
 /// on a run queue, where the kernel counts it, and not in a socket.
 pub(super) const MODEL_WORKERS: u32 = 2;
-
-/// Calls to the model a second, of all scanners together and the same in every phase. A call costs
-/// about 5 ms and the steady load 300 ms a second, so this is 2 % of it.
-const SCANNER_CALLS_PER_SEC: f64 = 1.0;
 
 /// How often a stage that stays up is looked after.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
@@ -142,17 +142,17 @@ impl Stage {
         self.model_group.set_cpu_limit(cpus)
     }
 
-    /// Starts the scanners on a node, the first with the highest concurrency.
-    pub(super) fn start_scanners(&mut self, on: usize, count: u32) -> anyhow::Result<()> {
+    /// Starts the scanners on a node, the largest first; together they make `calls_per_sec` to the model.
+    pub(super) fn start_scanners(&mut self, on: usize, count: u32, calls_per_sec: f64) -> anyhow::Result<()> {
         let node = &self.nodes[on];
         for number in 1..=count {
-            let size = size(number, count);
+            let size = u64::from(size(number, count));
             let concurrency = size * u64::try_from(node.cpus.count())?;
             let path = format!("{}-{}/scanner-{number}", self.prefix, suffix(on));
             let group = self.hierarchies.make(&path)?;
             group.set_weight(WEIGHT_OF_ONE_CPU * size)?;
             let mut command = group.entering(&self.binaries.path("scanner"));
-            let calls_per_sec = (SCANNER_CALLS_PER_SEC / f64::from(count)).to_string();
+            let calls_per_sec = (calls_per_sec / f64::from(count)).to_string();
             command.args(["--model-url", &self.target, "--calls-per-sec", &calls_per_sec]);
             command.args(["--concurrency", &concurrency.to_string(), "--seed", &number.to_string()]);
             let name = format!("scanner-{number}-{}", node.name);
@@ -206,15 +206,15 @@ impl Stage {
     }
 }
 
-/// Threads a CPU of a scanner, and its weight in models. Unequal, so that there is an order to find: of n
-/// scanners the first has n, the last 1.
-fn size(number: u32, count: u32) -> u64 {
-    u64::from(count - number + 1)
+/// Threads a CPU of a scanner, and its weight in models: batch work asks for much. Unequal, so that there is
+/// an order to find: the last has [`SMALLEST_SCANNER`], each before it one more.
+fn size(number: u32, count: u32) -> u32 {
+    count - number + SMALLEST_SCANNER
 }
 
 /// Part of its node's CPUs that the model gets when it and all scanners want them.
 pub(super) fn part_of_model(scanners: u32) -> f64 {
-    let scanners: u32 = (1..=scanners).sum();
+    let scanners: u32 = (1..=scanners).map(|number| size(number, scanners)).sum();
     1.0 / f64::from(1 + scanners)
 }
 

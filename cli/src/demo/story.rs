@@ -32,6 +32,9 @@ const DEMAND_OF_LIMIT: f64 = 0.8;
 /// is throttled that uses less than it may.
 const REQUEST_OF_QUOTA: f64 = 1.5;
 
+/// The scanners' calls to the model, as part of the steady rate and the same in every phase.
+const SCANNER_CALLS: f64 = 0.02;
+
 /// Long enough to fill every cache and to find the capacity within a few per cent.
 const WARM_UP: Duration = Duration::from_secs(3);
 
@@ -86,7 +89,7 @@ impl<'a> Story<'a> {
         let load = self.load(stage).await?;
         let alone = self.steady_run(stage, load, "the model alone").await?;
         let baseline = self.baseline(&alone)?;
-        self.disturb(stage).await?;
+        self.disturb(stage, load).await?;
         let (contention, before) = self.contention(stage, load, &alone).await?;
         let advice = self.advice().await?;
         let verification = self.verify(stage, load, &alone, &before, &advice).await?;
@@ -203,16 +206,25 @@ impl<'a> Story<'a> {
     }
 
     /// Sets the limit, and starts the scanners and the stray process.
-    async fn disturb(&mut self, stage: &mut Stage) -> anyhow::Result<()> {
+    async fn disturb(&mut self, stage: &mut Stage, load: Load) -> anyhow::Result<()> {
         if let Some(limit) = self.args.model_cpu_limit {
             stage.limit_model(limit)?;
         }
-        stage.start_scanners(0, self.args.scanner_count())?;
+        self.start_scanners(stage, 0, load)?;
         if self.args.stray {
             stage.start_stray()?;
         }
         tokio::time::sleep(SETTLE).await;
         Ok(())
+    }
+
+    /// Errors: one does not start.
+    fn start_scanners(&self, stage: &mut Stage, on: usize, load: Load) -> anyhow::Result<()> {
+        let steady_per_sec = match load.model {
+            Model::Open { rate_per_sec } => rate_per_sec,
+            Model::Closed { .. } => 0.0,
+        };
+        stage.start_scanners(on, self.args.scanner_count(), steady_per_sec * SCANNER_CALLS)
     }
 
     async fn contention(
@@ -309,12 +321,12 @@ impl<'a> Story<'a> {
                 b.name
             ))?;
             stage.stop_scanners().await;
-            stage.start_scanners(1, self.args.scanner_count())?;
+            self.start_scanners(stage, 1, load)?;
         } else {
             self.say(&format!("\n(d) Move: {for_models} is for models now; the model starts again there"))?;
             stage.stop_scanners().await;
             stage.move_model(1).await?;
-            stage.start_scanners(0, self.args.scanner_count())?;
+            self.start_scanners(stage, 0, load)?;
         }
         tokio::time::sleep(SETTLE).await;
         let after = self.steady_run(stage, load, "the model after the move").await?;
