@@ -7,7 +7,7 @@ DEMO ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
-PROGRAMS := berth kubectl-berth berth-agent berth-aggregator berth-loadgen refmodel scanner
+PROGRAMS := berth berth-agent berth-aggregator berth-loadgen refmodel scanner
 
 .PHONY: help build demo test soak tools lint doc install uninstall clean
 
@@ -39,10 +39,11 @@ doc: ## Build the documentation, and fail on a broken link
 
 install: build ## Put the programs below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install -m 0755 $(addprefix $(TARGET)/,$(PROGRAMS)) "$(DESTDIR)$(PREFIX)/bin"
+	install -s -m 0755 $(addprefix $(TARGET)/,$(PROGRAMS)) "$(DESTDIR)$(PREFIX)/bin"
+	ln -sf berth "$(DESTDIR)$(PREFIX)/bin/kubectl-berth"
 
 uninstall: ## Take them away again
-	rm -f $(addprefix "$(DESTDIR)$(PREFIX)/bin"/,$(PROGRAMS))
+	rm -f $(addprefix "$(DESTDIR)$(PREFIX)/bin"/,$(PROGRAMS) kubectl-berth)
 
 clean: ## Remove what was built here
 	cargo clean

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use berth::ServerAddress;
 use berth::limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT};
+use berth::wire::ListNodesRequest;
 use berth::wire::advisor_client::AdvisorClient;
 use berth::wire::episodes_client::EpisodesClient;
 use berth::wire::load_client::LoadClient;
@@ -26,6 +27,9 @@ const DEFAULT_URL: &str = "http://127.0.0.1:7700";
 
 /// A handshake over the slowest link that anybody would work on.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Names in a message: a line or two.
+const NODES_SHOWN: usize = 8;
 
 /// Until an answer begins. An aggregator answers from memory; one that takes longer is in trouble.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -118,6 +122,19 @@ impl Server {
         LoadClient::new(self.channel.clone())
     }
 
+    /// Errors: it has not heard of the node, and says of which it has.
+    pub async fn knows(&self, node: &str) -> Result<(), Failure> {
+        let answer = self.samples().list_nodes(ListNodesRequest {}).await;
+        let nodes = answer.map_err(|status| self.failure(&status))?.into_inner().nodes;
+        let names: Vec<&str> = nodes.iter().map(|one| one.node.as_str()).collect();
+        if names.contains(&node) {
+            return Ok(());
+        }
+        let shown = names.iter().take(NODES_SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let rest = if names.len() > NODES_SHOWN { " and more" } else { "" };
+        Err(usage(plain(&format!("no node {node:?} has reported; those that have: {shown}{rest}"))))
+    }
+
     /// A refused call as a line for a person.
     pub fn failure(&self, status: &Status) -> Failure {
         let said = status.message();
@@ -130,7 +147,7 @@ impl Server {
             Code::Unimplemented => Failure::new(
                 Exit::Environment,
                 format!(
-                    "{} does not know this question: is it a berth-aggregator of this version?",
+                    "{} does not know this question: is it the gRPC port (7700) of a berth-aggregator of this version?",
                     self.address.url
                 ),
             ),

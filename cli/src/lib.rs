@@ -7,7 +7,9 @@
 
 #![deny(missing_docs)]
 
+use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -38,8 +40,19 @@ use output::Output;
 pub enum Invocation {
     /// `berth`.
     Berth,
-    /// `kubectl berth`.
+    /// `kubectl berth`: a link to the same program, found by kubectl under this name.
     KubectlPlugin,
+}
+
+impl From<Option<OsString>> for Invocation {
+    /// From the name under which the program was started.
+    fn from(name: Option<OsString>) -> Self {
+        let name = name.map(PathBuf::from);
+        match name.as_deref().and_then(Path::file_stem) {
+            Some(stem) if stem == "kubectl-berth" => Self::KubectlPlugin,
+            _ => Self::Berth,
+        }
+    }
 }
 
 /// Parses the arguments, runs the command and says how it went.

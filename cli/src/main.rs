@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    berth_cli::run(berth_cli::Invocation::Berth)
+    berth_cli::run(std::env::args_os().next().into())
 }

@@ -6,7 +6,7 @@ use berth::{
     limits,
     wire::{self, advisor_server::Advisor},
 };
-use berth_core::placement::Advised;
+use berth_core::placement::{Advised, CODES};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -62,7 +62,9 @@ impl Advisor for AdvisorService {
     ) -> Result<Response<wire::ListAdviceResponse>, Status> {
         let request = request.into_inner();
         at_most("namespace", request.namespace.len(), limits::NAME_BYTES)?;
-        at_most("code", request.code.len(), limits::NAME_BYTES)?;
+        if !request.code.is_empty() && !CODES.contains(&request.code.as_str()) {
+            return Err(refused("code", request.code, "a code that advice can have, such as BA101").into());
+        }
         let advised = self.current().await?;
         let wanted = advised.advice.iter().filter(|one| {
             (request.namespace.is_empty() || one.target.namespace == request.namespace)

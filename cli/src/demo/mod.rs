@@ -41,17 +41,17 @@ const LONGEST_PHASE_SECONDS: u64 = 600;
     # Leave it running, and look around with berth report, berth top or curl\n  berth demo --keep")]
 pub struct Args {
     /// Length of each measured phase.
-    #[arg(long, value_name = "N", default_value_t = 12,
+    #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u64).range(SHORTEST_PHASE_SECONDS..=LONGEST_PHASE_SECONDS))]
     seconds: u64,
     /// Leave a part out.
-    #[arg(long, value_name = "PART", value_enum)]
+    #[arg(long, value_name = "PART", value_enum, conflicts_with = "scanners")]
     without: Vec<Part>,
     /// Scanners beside the model; with several, the first has the most threads.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=8))]
     scanners: u32,
     /// CPU limit of the model, as a pod has it.
-    #[arg(long, value_name = "CPUS", value_parser = cpus_of_limit)]
+    #[arg(long, value_name = "CPUS", allow_negative_numbers = true, value_parser = cpus_of_limit)]
     model_cpu_limit: Option<f64>,
     /// Start a busy process outside every cgroup of the demonstration.
     #[arg(long)]

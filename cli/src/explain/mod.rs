@@ -16,6 +16,7 @@ mod render;
 )]
 pub struct Args {
     /// The id of an episode, or the beginning of one; `berth report` lists them.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     id: String,
 }
 
@@ -23,7 +24,7 @@ pub struct Args {
 pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
     let server = output.during("connecting", address.connect()).await?;
     let mut episodes = server.episodes();
-    let asked = episodes.get(wire::GetEpisodeRequest { id: args.id });
+    let asked = episodes.get(wire::GetEpisodeRequest { id: args.id.to_ascii_lowercase() });
     let answer = output.during("asking the aggregator", asked).await;
     let episode = Episode::from(answer.map_err(|status| server.failure(&status))?.into_inner());
     match output.format() {

@@ -51,16 +51,16 @@ pub struct Args {
     /// Where requests are sent: http://host:port/path.
     url: String,
     /// Send this many requests a second, whatever the answers do.
-    #[arg(long, value_name = "PER_SEC")]
+    #[arg(long, value_name = "PER_SEC", allow_negative_numbers = true)]
     rate: Option<f64>,
     /// Keep this many requests in flight: a new one for each answer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     in_flight: Option<u32>,
     /// How long requests are sent.
     #[arg(short = 'z', long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     duration: Duration,
     /// Connections at most; by default 100, or one for each request in flight.
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     connections: Option<u32>,
     /// The requests: a .csv with a header, or an .ndjson with a row or a whole body on each line.
     #[arg(long, value_name = "FILE")]

@@ -50,6 +50,9 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
     let server = output.during("connecting", address.connect()).await?;
+    if let Some(node) = &args.node {
+        server.knows(node).await?;
+    }
     let source = Source::new(server, args.node.unwrap_or_default(), args.namespace.unwrap_or_default());
     if args.once {
         output.during("waiting for samples", once(source, output)).await

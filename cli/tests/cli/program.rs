@@ -1,6 +1,7 @@
 //! The real binaries, as a shell would run them.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -13,17 +14,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// `berth`, without the environment of whoever runs the tests.
 pub(crate) fn berth(args: &[&str]) -> Command {
-    named(env!("CARGO_BIN_EXE_berth"), args)
-}
-
-/// `kubectl-berth`.
-pub(crate) fn kubectl_berth(args: &[&str]) -> Command {
-    named(env!("CARGO_BIN_EXE_kubectl-berth"), args)
-}
-
-fn named(program: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
     command.args(args).env_remove("BERTH_SERVER").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+/// The same through a link of this name, as kubectl starts it.
+pub(crate) fn kubectl_berth(args: &[&str]) -> Command {
+    let mut command = berth(args);
+    command.arg0("/usr/local/bin/kubectl-berth");
     command
 }
 

@@ -18,6 +18,11 @@ use crate::{
     who::Role,
 };
 
+/// Codes of the faults.
+pub(super) const TOO_SMALL: &str = "BA201";
+pub(super) const TOO_LARGE: &str = "BA202";
+pub(super) const MISSING: &str = "BA203";
+
 /// Differences below this part of the request in force are noise, not advice.
 const WORTH_PERCENT: u64 = 10;
 
@@ -138,13 +143,13 @@ fn compare(has: Option<u64>, wants: u64) -> Option<Fault> {
 
 fn advice(owner: &ObjectRef, workload: &Workload, fault: Fault, hurt: &[&Episode], now: AxisNsec) -> Advice {
     let (code, title, why) = match fault {
-        Fault::TooSmall => ("BA201", "raise the requests of", "it asks for less than it was seen to use"),
-        Fault::TooLarge => ("BA202", "cut the requests of", "it asks for far more than it was seen to use"),
+        Fault::TooSmall => (TOO_SMALL, "raise the requests of", "it asks for less than it was seen to use"),
+        Fault::TooLarge => (TOO_LARGE, "cut the requests of", "it asks for far more than it was seen to use"),
         Fault::Missing => {
-            ("BA203", "set requests for", "it asks for nothing and shares a node with the other role")
+            (MISSING, "set requests for", "it asks for nothing and shares a node with the other role")
         }
         Fault::Unknown => (
-            "BA203",
+            MISSING,
             "set requests for",
             "what it asks for is not known and it shares a node with the other role",
         ),

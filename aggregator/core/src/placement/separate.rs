@@ -17,7 +17,7 @@ use crate::{
     who::{Role, Who},
 };
 
-const CODE: &str = "BA101";
+pub(super) const CODE: &str = "BA101";
 
 /// The advice, or notes on why there is none.
 pub(super) fn separate(

@@ -6,7 +6,7 @@ use berth::limits;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Entry, ROLE_NAMES, Roster,
+    Entry, ROLE_LABEL, ROLE_NAMES, Roster,
     glob::{Glob, STARS},
     role_named,
 };
@@ -140,6 +140,14 @@ pub enum RosterError {
         /// How many there are.
         stars: usize,
     },
+    /// The label that gives a role gives none.
+    #[error("workloads[{index}].labels.{ROLE_LABEL}: {label:?} is no role: write {ROLE_NAMES}")]
+    RoleLabel {
+        /// Which, from 0.
+        index: usize,
+        /// What it is.
+        label: String,
+    },
     /// It would give its role to everybody.
     #[error("roles[{index}] selects everything: give it a label or a namespace")]
     Everything {
@@ -201,6 +209,9 @@ impl Workload {
         );
         if let Some((field, _)) = named.into_iter().find(|(_, text)| text.is_empty()) {
             return Err(RosterError::Unnamed { index, field });
+        }
+        if let Some(label) = self.labels.get(ROLE_LABEL).filter(|label| role_named(label).is_none()) {
+            return Err(RosterError::RoleLabel { index, label: label.clone() });
         }
         Ok(Entry {
             namespace: name("namespace", self.namespace)?,
