@@ -206,9 +206,16 @@ fn a_port_in_use_is_named_and_nothing_is_left_behind() {
 
 #[test]
 fn a_flag_that_makes_no_sense_is_a_usage_error() {
-    for flags in [["--model-cpu-limit", "0"], ["--seconds", "1"], ["--scanners", "0"], ["--without", "model"]]
-    {
-        let output = Command::new(env!("CARGO_BIN_EXE_berth")).arg("demo").args(flags).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+    for (flags, said) in [
+        ("--model-cpu-limit 0", "from 0.05 to 64 CPUs"),
+        ("--seconds 1", "10..=600"),
+        ("--scanners -1", "1..=8"),
+        ("--without model", "scanner"),
+        ("--without scanner --scanners 2", "cannot be used with"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        let output = command.arg("demo").args(flags.split(' ')).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains(said), "{flags}: {stderr}");
     }
 }

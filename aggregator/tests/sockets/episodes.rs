@@ -152,6 +152,9 @@ async fn advice_keeps_its_id_and_its_time_from_one_look_to_the_next() {
         (!answer.advice.is_empty()).then_some(answer.advice)
     };
     let first = until("advice", look).await;
+    let unknown = wire::ListAdviceRequest { code: "BA999".to_owned(), ..wire::ListAdviceRequest::default() };
+    let refused = server.advisor().list(unknown).await.unwrap_err();
+    assert!(refused.code() == Code::InvalidArgument && refused.message().contains("BA999"), "{refused}");
     let names =
         |advice: &[wire::Advice]| advice.iter().map(|one| (one.id.clone(), one.created)).collect::<Vec<_>>();
     // Another second, so it is computed again.

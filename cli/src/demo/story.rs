@@ -44,8 +44,7 @@ const CLOSED_RUN: Duration = Duration::from_secs(10);
 /// A scanner that was just started first reads its rows; its contention is whole after that.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// A host that takes a CPU away for a moment disturbs one run, about one in thirty; three in a row are no
-/// accident.
+/// A host that takes a CPU away for a moment disturbs a run now and then; three in a row are no accident.
 const TRIES: u32 = 3;
 
 /// How long the aggregator may take to hear both agents and know the model.

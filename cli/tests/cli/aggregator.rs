@@ -162,7 +162,8 @@ impl Samples for Answers {
         &self,
         _request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
-        Err(Status::unimplemented("no command asks for it"))
+        let node = wire::NodeStatus { node: "node-1".to_owned(), ..wire::NodeStatus::default() };
+        Ok(Response::new(wire::ListNodesResponse { nodes: vec![node] }))
     }
 
     async fn list_subjects(

@@ -107,7 +107,7 @@ fn the_keys_of_json_never_change() {
 
 #[test]
 fn an_episode_is_explained_by_the_beginning_of_its_id() {
-    let ended = ask(script(), &["explain", "8f3a"]);
+    let ended = ask(script(), &["explain", "8F3A"]);
     assert_eq!(ended.code, Some(0));
     assert!(ended.stdout.starts_with("episode     8f3a09c1d2e4b567 (open, revision 12)"), "{}", ended.stdout);
 }
@@ -150,6 +150,13 @@ fn a_cluster_without_a_model_is_told_so() {
     none.subjects.remove(1);
     let ended = ask(none, &["roles"]);
     assert!(ended.stderr.contains("no container has the role model"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_node_that_has_not_reported_is_a_usage_error_that_names_those_that_have() {
+    let ended = ask(script(), &["top", "--once", "--node", "nope"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert_eq!(ended.stderr, "error: no node \"nope\" has reported; those that have: node-1\n");
 }
 
 #[test]

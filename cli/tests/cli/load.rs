@@ -99,6 +99,7 @@ fn a_command_line_that_makes_no_run_exits_2_with_the_mend() {
         (vec!["load", url, "--rate", "1"], "give --payload FILE"),
         (rows.load(url, &[]), "--rate"),
         (rows.load(url, &["--rate", "1", "--in-flight", "1"]), "cannot be used with"),
+        (rows.load(url, &["--rate", "-5"]), "rate"),
         (rows.load(url, &["--rate", "1", "-z", "10"]), "such as 10s"),
         (rows.load("https://127.0.0.1/", &["--rate", "1"]), "http://host:port/path"),
         (rows.load(url, &["--rate", "1", "--label-column", "none"]), "cannot be used multiple times"),

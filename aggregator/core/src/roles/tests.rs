@@ -147,6 +147,10 @@ fn an_error_names_the_entry_and_the_mend() {
             workload("/a/*", "again"),
             "workloads[1].cgroup: \"/a/*\" is that of workloads[0] too: remove one of them",
         ),
+        (
+            Workload { labels: labels(&[("berth.dev/role", "modle")]), ..workload("/b", "x") },
+            "workloads[1].labels.berth.dev/role: \"modle\" is no role: write model, scanner, load-generator or other",
+        ),
         (Workload { owner: owner(""), ..workload("/b", "x") }, "workloads[1].owner.name is empty"),
         (Workload { owner: owner("${1}"), ..workload("/b", "x") }, "workloads[1].owner.name: \"${1}\""),
         (Workload { container: "${7}".into(), ..workload("/b", "x") }, "workloads[1].container"),
