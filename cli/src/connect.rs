@@ -130,6 +130,9 @@ impl Server {
         if names.contains(&node) {
             return Ok(());
         }
+        if names.is_empty() {
+            return Err(Failure::new(Exit::Environment, "no agent has reported yet: is one running?"));
+        }
         let shown = names.iter().take(NODES_SHOWN).copied().collect::<Vec<_>>().join(", ");
         let rest = if names.len() > NODES_SHOWN { " and more" } else { "" };
         Err(usage(plain(&format!("no node {node:?} has reported; those that have: {shown}{rest}"))))

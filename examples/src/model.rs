@@ -4,9 +4,9 @@
 //! probability of noisy copies of it, and those copies are what a request costs: some two million
 //! multiplications a row, the same number for every row.
 //!
-//! Invariant: each sum is one chain of additions that wait for each other. So a row costs the same CPU time
-//! whatever else runs on the physical core or was in its caches, and what a load generator sees of a neighbour
-//! is scheduling alone. An earlier model, wide open to the core's other thread, cost up to half more at times.
+//! Invariant: each sum is one chain of additions that wait for each other, so that what else runs on the
+//! physical core changes a row's CPU time little (3 % on a shared virtual machine, where a loop that filled the
+//! core's ports cost up to half more), and what a load generator sees of a neighbour is scheduling.
 
 use serde::Deserialize;
 
@@ -81,7 +81,8 @@ impl Model {
 }
 
 impl Unit {
-    /// Compensated (Kahan, 1965): exact to the last digit in any order, and four additions long a term.
+    /// Compensated (Kahan, 1965): its error does not grow with the number of terms, and each term is four
+    /// additions that wait for each other.
     fn sum(&self, inputs: &[f64]) -> f64 {
         let (mut sum, mut lost) = (self.bias, 0.0);
         for (weight, input) in self.weights.iter().zip(inputs) {

@@ -28,7 +28,7 @@ use crate::model::Model;
 use crate::predict;
 use crate::server::CONNECTIONS_MAX;
 
-/// Route of the model, named as the reference models are: the data set, then the kind of model.
+/// Route of the model, named by the data set.
 pub const PREDICT: &str = "/breast_cancer/predict";
 
 /// Route of the readiness probe.

@@ -63,7 +63,7 @@ impl Advisor for AdvisorService {
         let request = request.into_inner();
         at_most("namespace", request.namespace.len(), limits::NAME_BYTES)?;
         if !request.code.is_empty() && !CODES.contains(&request.code.as_str()) {
-            return Err(refused("code", request.code, "a code that advice can have, such as BA101").into());
+            return Err(refused("code", request.code, "one of BA101, BA201, BA202 and BA203").into());
         }
         let advised = self.current().await?;
         let wanted = advised.advice.iter().filter(|one| {

@@ -85,12 +85,16 @@ impl Hierarchies {
 
     /// Makes a group for processes. Errors: there is no right to; the text says how to get it.
     pub(super) fn make(&self, path: &str) -> anyhow::Result<Group> {
-        let group = Group { hierarchies: self.clone(), path: path.to_owned() };
-        for dir in group.dirs() {
+        // Only what was made here is dropped again when the next one fails.
+        let mut group = Group { hierarchies: self.clone(), path: path.to_owned(), dirs: Vec::new() };
+        for mount in &self.mounts {
+            let dir = mount.join(path);
             if let Err(error) = fs::create_dir(&dir) {
-                let message = format!("cannot make the cgroup {}: {error}; run it as root", dir.display());
+                let dir = dir.display();
+                let message = format!("cannot make the cgroup {dir}: {error}; {}", mend(&error));
                 return Err(Failure::new(Exit::Environment, message).into());
             }
+            group.dirs.push(dir);
         }
         Ok(group)
     }
@@ -111,16 +115,14 @@ impl Hierarchies {
 pub(super) struct Group {
     hierarchies: Hierarchies,
     path: String,
+    /// Those that were made.
+    dirs: Vec<PathBuf>,
 }
 
 impl Group {
     /// Its path below the hierarchies' roots, with a leading slash.
     pub(super) fn path(&self) -> String {
         format!("/{}", self.path)
-    }
-
-    fn dirs(&self) -> Vec<PathBuf> {
-        self.hierarchies.mounts.iter().map(|mount| mount.join(&self.path)).collect()
     }
 
     fn set(&self, file: &str, value: &str) -> anyhow::Result<()> {
@@ -156,7 +158,7 @@ impl Group {
         const ENTER: &str =
             r#"while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift; exec "$@""#;
         let mut command = tokio::process::Command::new("sh");
-        let files = self.dirs().into_iter().map(|dir| OsString::from(dir.join("cgroup.procs")));
+        let files = self.dirs.iter().map(|dir| OsString::from(dir.join("cgroup.procs")));
         command.args(["-c", ENTER, "sh"]).args(files).arg("--").arg(program);
         command
     }
@@ -165,7 +167,7 @@ impl Group {
     fn destroy(&self) -> anyhow::Result<()> {
         let tries = EMPTY_TIMEOUT.as_millis() / EMPTY_POLL.as_millis();
         for _ in 0..tries {
-            let dirs: Vec<_> = self.dirs().iter().flat_map(|dir| tree(dir)).collect();
+            let dirs: Vec<_> = self.dirs.iter().flat_map(|dir| tree(dir)).collect();
             for dir in &dirs {
                 kill_all(dir);
             }
@@ -185,6 +187,16 @@ impl Drop for Group {
         if let Err(error) = self.destroy() {
             eprintln!("error: {error:#}");
         }
+    }
+}
+
+/// How to get the right to make a cgroup.
+fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => "run it as root",
+        ErrorKind::ReadOnlyFilesystem => "mount /sys/fs/cgroup writable (docker run --privileged)",
+        ErrorKind::AlreadyExists => "another demonstration uses the name: try again",
+        _ => "does this machine let you make cgroups there?",
     }
 }
 

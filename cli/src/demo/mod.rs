@@ -25,7 +25,7 @@ use crate::{
     stop,
 };
 use result::Outcome;
-use stage::Stage;
+use stage::{MODEL_WORKERS, Stage};
 use story::Story;
 
 /// The comparison needs at least eight one-second intervals, and ten leave room for a slow one.
@@ -120,6 +120,14 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
 
 async fn demonstrate(args: &Args, output: &Output) -> anyhow::Result<(Stage, Outcome)> {
     let cpus = Cpus::allowed()?;
+    if let Some(limit) = args.model_cpu_limit {
+        let most = cpus.halves().0.count().min(usize::try_from(MODEL_WORKERS)?);
+        if limit >= most as f64 {
+            let message =
+                format!("--model-cpu-limit {limit}: the model can use {most} CPUs here, so give less");
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+    }
     let mut stage = output.during("starting", Stage::set(args, &cpus)).await?;
     let server = Address::new(Some(&stage.server), None, Invocation::Berth)?.connect().await?;
     let outcome = Story::new(args, output, &server).tell(&mut stage).await?;

@@ -97,10 +97,25 @@ pub(super) enum Change {
     Improved,
     /// One of them is not.
     NotImproved,
-    /// Nothing was advised that could be moved.
+    /// No scanner ran, so there was nothing to move.
     NothingToMove,
+    /// A scanner ran, and no advice said to move it.
+    NotAdvised,
     /// There is but one CPU, so there is nowhere to move to.
     NowhereToMove,
+}
+
+impl Change {
+    /// For people.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Improved => "improved",
+            Self::NotImproved => "not improved",
+            Self::NothingToMove => "nothing to move",
+            Self::NotAdvised => "not advised",
+            Self::NowhereToMove => "nowhere to move",
+        }
+    }
 }
 
 /// After the move against before it, each ratio after / before.
@@ -116,7 +131,9 @@ pub(super) struct Verification {
     pub(super) service_mean_usec: Option<f64>,
     /// Whether it helped.
     pub(super) verdict: Change,
-    /// `ok`, or why the generator was the limit in one of the runs.
+    /// Why runs were measured again, each time that one was.
+    pub(super) repeated: Vec<String>,
+    /// `ok`, or why the generator was the limit in a run that nothing came after.
     pub(super) generator: String,
 }
 
@@ -129,10 +146,10 @@ impl Outcome {
         Some(self.verification.generator.as_str()).filter(|&word| word != GENERATOR_OK)
     }
 
-    /// Found when the move was made and did not help.
+    /// Found when the move was made and did not help, or was not advised where it should be.
     pub(super) fn exit(&self) -> Exit {
         match self.verification.verdict {
-            Change::NotImproved => Exit::Found,
+            Change::NotImproved | Change::NotAdvised => Exit::Found,
             Change::Improved | Change::NothingToMove | Change::NowhereToMove => Exit::Done,
         }
     }

@@ -18,21 +18,24 @@ use super::{
     programs::{Binaries, Program},
 };
 
-/// What the model and each scanner thread weigh against each other: what Kubernetes gives to a
-/// request of one CPU.
-const WEIGHT_OF_ONE_CPU: u64 = 100;
+/// What the model asks for, in CPUs. The scanners ask for the rest of the node, as batch work does, so a node
+/// of one CPU that is wanted by all is parted one to three: contention that stands clear of a shared host's
+/// pauses, which reach the 99th percentile too.
+pub(super) const MODEL_REQUEST_CPUS: f64 = 0.25;
 
-/// Beside one scanner of this size the model's work takes up to four times as long: more than the pauses of a
-/// shared host, which reach the 99th percentile too.
-const SMALLEST_SCANNER: u32 = 3;
+/// `cpu.weight` of a request of one CPU, which is the default weight: Kubernetes weighs requests alike.
+const WEIGHT_OF_ONE_CPU: f64 = 100.0;
 
-/// The largest weight there is. Berth and its load generator measure; they must not be part of what
+/// The largest weight that v2 has. Berth and its load generator measure; they must not be part of what
 /// they measure.
 const OWN_WEIGHT: u64 = 10_000;
 
 /// Serving threads of the model. Two, so that a request that comes while another is computed waits
 /// on a run queue, where the kernel counts it, and not in a socket.
 pub(super) const MODEL_WORKERS: u32 = 2;
+
+/// The scanner takes no more.
+const SCANNER_THREADS: u32 = 255;
 
 /// How often a stage that stays up is looked after.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
@@ -47,6 +50,13 @@ pub(super) struct Node {
     pub(super) name: &'static str,
     /// Its CPUs.
     pub(super) cpus: Cpus,
+}
+
+impl Node {
+    /// What all scanners together ask for.
+    pub(super) fn left_by_model_cpus(&self) -> f64 {
+        self.cpus.count() as f64 - MODEL_REQUEST_CPUS
+    }
 }
 
 /// A scanner and where it runs.
@@ -71,6 +81,7 @@ pub(super) struct Stage {
     binaries: Binaries,
     prefix: String,
     model_group: Group,
+    model_cpu_limit: Option<f64>,
     model: Program,
     scanners: Vec<Scanner>,
     stray: Option<Program>,
@@ -119,6 +130,7 @@ impl Stage {
             binaries,
             prefix,
             model_group,
+            model_cpu_limit: None,
             model,
             scanners,
             stray,
@@ -128,10 +140,13 @@ impl Stage {
         })
     }
 
-    /// Starts the model again on another node, as a rollout does. Scanners keep its old address.
+    /// Starts the model again on another node, as a rollout does.
     pub(super) async fn move_model(&mut self, on: usize) -> anyhow::Result<()> {
         let group = self.hierarchies.make(&format!("{}-{}/refmodel", self.prefix, suffix(on)))?;
-        group.set_weight(WEIGHT_OF_ONE_CPU)?;
+        group.set_weight(weight(MODEL_REQUEST_CPUS))?;
+        if let Some(cpus) = self.model_cpu_limit {
+            group.set_cpu_limit(cpus)?;
+        }
         let node = &self.nodes[on];
         let (model, target) = start_model(&group, &self.binaries, &node.cpus, self.scratch.path()).await?;
         std::mem::replace(&mut self.model, model).stop().await;
@@ -140,19 +155,22 @@ impl Stage {
     }
 
     /// Limits the model's CPU, as a Kubernetes limit does.
-    pub(super) fn limit_model(&self, cpus: f64) -> anyhow::Result<()> {
+    pub(super) fn limit_model(&mut self, cpus: f64) -> anyhow::Result<()> {
+        self.model_cpu_limit = Some(cpus);
         self.model_group.set_cpu_limit(cpus)
     }
 
     /// Starts the scanners on a node, the largest first; together they make `calls_per_sec` to the model.
     pub(super) fn start_scanners(&mut self, on: usize, count: u32, calls_per_sec: f64) -> anyhow::Result<()> {
         let node = &self.nodes[on];
-        for number in 1..=count {
-            let size = u64::from(size(number, count));
-            let concurrency = size * u64::try_from(node.cpus.count())?;
+        // Unequal, so that there is an order to find: n, n-1 ... 1 parts of what the model leaves.
+        let parts: u32 = (1..=count).sum();
+        for (number, part) in (1..=count).zip((1..=count).rev()) {
+            let request_cpus = node.left_by_model_cpus() * f64::from(part) / f64::from(parts);
+            let concurrency = (part * u32::try_from(node.cpus.count())?).min(SCANNER_THREADS);
             let path = format!("{}-{}/scanner-{number}", self.prefix, suffix(on));
             let group = self.hierarchies.make(&path)?;
-            group.set_weight(WEIGHT_OF_ONE_CPU * size)?;
+            group.set_weight(weight(request_cpus))?;
             let mut command = group.entering(&self.binaries.path("scanner"));
             let calls_per_sec = (calls_per_sec / f64::from(count)).to_string();
             command.args(["--model-url", &self.target, "--calls-per-sec", &calls_per_sec]);
@@ -208,16 +226,13 @@ impl Stage {
     }
 }
 
-/// Threads a CPU of a scanner, and its weight in models: batch work asks for much. Unequal, so that there is
-/// an order to find: the last has [`SMALLEST_SCANNER`], each before it one more.
-fn size(number: u32, count: u32) -> u32 {
-    count - number + SMALLEST_SCANNER
-}
-
-/// Part of its node's CPUs that the model gets when it and all scanners want them.
-pub(super) fn part_of_model(scanners: u32) -> f64 {
-    let scanners: u32 = (1..=scanners).map(|number| size(number, scanners)).sum();
-    1.0 / f64::from(1 + scanners)
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a request is above zero and a node has fewer CPUs than v2 has weights"
+)]
+fn weight(request_cpus: f64) -> u64 {
+    ((request_cpus * WEIGHT_OF_ONE_CPU).round() as u64).clamp(1, OWN_WEIGHT)
 }
 
 fn suffix(node: usize) -> char {
@@ -240,7 +255,7 @@ impl Groups {
         let a = hierarchies.make_parent(&format!("{prefix}-a"))?;
         let b = hierarchies.make_parent(&format!("{prefix}-b"))?;
         let model = hierarchies.make(&format!("{prefix}-a/refmodel"))?;
-        model.set_weight(WEIGHT_OF_ONE_CPU)?;
+        model.set_weight(weight(MODEL_REQUEST_CPUS))?;
         Ok(Self { a, b, own, model })
     }
 }

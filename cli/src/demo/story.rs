@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use berth::{load::Model, wire};
+use berth_core::placement::SEPARATE;
 use berth_loadgen::{Ratio, Statistic};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     cgroups::QUOTA_PERIOD,
     result::{AdviceGiven, Baseline, Blame, Change, Contention, GENERATOR_OK, Outcome, Verification},
     runs::{self, Load, Measured},
-    stage::{self, MODEL_WORKERS, Stage},
+    stage::{MODEL_REQUEST_CPUS, MODEL_WORKERS, Stage},
 };
 use crate::{
     connect::Server,
@@ -20,10 +21,9 @@ use crate::{
     view::{Advice, Episode, ModelSummary, word::Word as _},
 };
 
-/// The model's demand at the steady rate, of what its node's CPUs could serve with one worker each and of what
-/// it gets of them when every scanner wants them too. Less, and contention is rare; much more, and the model
-/// saturates.
-const STEADY_DEMAND: f64 = 0.6;
+/// The model's demand at the steady rate, of what it asks for and so gets when every scanner wants the node too.
+/// Less, and contention is rare; much more, and the model saturates.
+const STEADY_OF_REQUEST: f64 = 0.6;
 
 /// With a limit the model needs less than that on average, or its queue would only grow.
 const DEMAND_OF_LIMIT: f64 = 0.8;
@@ -53,9 +53,6 @@ const OBSERVED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to ask meanwhile.
 const OBSERVED_POLL: Duration = Duration::from_millis(100);
 
-/// The advice that keeps models and scanners apart.
-const SEPARATE: &str = "BA101";
-
 /// Tells the story and collects its figures.
 #[derive(Debug)]
 pub(super) struct Story<'a> {
@@ -63,6 +60,7 @@ pub(super) struct Story<'a> {
     output: &'a Output,
     server: &'a Server,
     limits: Vec<String>,
+    repeated: Vec<String>,
 }
 
 /// The model beside its neighbours, at the steady rate and in a closed loop.
@@ -74,7 +72,7 @@ struct Before {
 
 impl<'a> Story<'a> {
     pub(super) fn new(args: &'a Args, output: &'a Output, server: &'a Server) -> Self {
-        Self { args, output, server, limits: Vec::new() }
+        Self { args, output, server, limits: Vec::new(), repeated: Vec::new() }
     }
 
     /// Tells it to its end. Errors: a program ended, a run failed, nothing could be measured.
@@ -132,9 +130,9 @@ impl<'a> Story<'a> {
                 tokio::time::sleep(OBSERVED_POLL).await;
             }
         };
-        tokio::time::timeout(OBSERVED_TIMEOUT, all_heard)
-            .await
-            .context("hear both agents within 10 s: is the machine overloaded?")?
+        tokio::time::timeout(OBSERVED_TIMEOUT, all_heard).await.with_context(|| {
+            format!("hear both agents within {OBSERVED_TIMEOUT:?}: is the machine overloaded?")
+        })?
     }
 
     async fn models(&self) -> anyhow::Result<Vec<ModelSummary>> {
@@ -149,22 +147,11 @@ impl<'a> Story<'a> {
         // A request a CPU: more would have the model wait for itself, and be reported for it.
         let busy_cpus = u32::try_from(stage.nodes[0].cpus.count())?.min(MODEL_WORKERS);
         let closed = Load { payload, model: Model::Closed { in_flight: busy_cpus } };
-        let warm_up = runs::run(self.server, stage, closed, WARM_UP);
-        let capacity = self.output.during("warming the model up", warm_up).await?;
-        let rows_per_cpu_sec = capacity.rps() / f64::from(busy_cpus);
-        let steady_cpus = STEADY_DEMAND * stage::part_of_model(self.args.scanners);
-        let (rows, demand_cpus) = match self.args.model_cpu_limit {
-            None => (1, steady_cpus),
-            Some(limit) => {
-                let quota_rows = rows_per_cpu_sec * limit * QUOTA_PERIOD.as_secs_f64();
-                let enough = |rows: &u16| f64::from(*rows) >= quota_rows * REQUEST_OF_QUOTA;
-                ((1..u16::MAX).find(enough).unwrap_or(u16::MAX), steady_cpus.min(limit * DEMAND_OF_LIMIT))
-            }
-        };
-        let rate_per_sec = rows_per_cpu_sec / f64::from(rows) * demand_cpus;
+        let capacity = self.run(stage, closed, WARM_UP, "what one CPU can serve").await?;
+        let offered = offered(capacity.rps() / f64::from(busy_cpus), self.args.model_cpu_limit);
         Ok(Load {
-            payload: runs::put_payload(self.server, usize::from(rows)).await?,
-            model: Model::Open { rate_per_sec: rate_per_sec.max(1.0) },
+            payload: runs::put_payload(self.server, offered.rows).await?,
+            model: Model::Open { rate_per_sec: offered.rate_per_sec },
         })
     }
 
@@ -189,8 +176,9 @@ impl<'a> Story<'a> {
         let run = runs::run(self.server, stage, load, duration);
         let mut measured = self.output.during(&what, run).await?;
         for _ in 1..TRIES {
-            let Some(limit) = &measured.limit else { break };
+            let Some(limit) = measured.limit.take() else { break };
             self.output.note(&format!("once more, because the load generator was the limit: {limit}"));
+            self.repeated.push(limit);
             let again = runs::run(self.server, stage, load, duration);
             measured = self.output.during(&what, again).await?;
         }
@@ -247,6 +235,12 @@ impl<'a> Story<'a> {
         let measured_slowdown = steady.service_mean_usec()? / alone.service_mean_usec()?;
         let mut contention = Vec::new();
         self.say(&format!("\n(b) {}\n    {}", sentence(beside), figures(&steady)?))?;
+        if self.args.scanner_count() > 0 {
+            let scanners = stage.nodes[0].left_by_model_cpus();
+            self.say(&format!(
+                "    the model asks for {MODEL_REQUEST_CPUS} CPU, all scanners for {scanners}"
+            ))?;
+        }
         for model in self.models().await? {
             let episode = self.episode(&model).await?;
             self.say(&format!("    berth: {}", verdict_line(&model, episode.as_ref())))?;
@@ -313,6 +307,9 @@ impl<'a> Story<'a> {
         else {
             let (why, verdict) = match for_models {
                 Some(_) => ("this machine has one CPU only", Change::NowhereToMove),
+                None if self.args.scanner_count() > 0 => {
+                    ("a scanner runs, and no advice says to move it", Change::NotAdvised)
+                }
                 None => ("no advice asks for one", Change::NothingToMove),
             };
             self.say(&format!("\n(d) No move: {why}"))?;
@@ -334,16 +331,28 @@ impl<'a> Story<'a> {
         tokio::time::sleep(SETTLE).await;
         let after = self.steady_run(stage, load, "the model after the move").await?;
         let closed_after = self.closed_run(stage, load, "the model after the move").await?;
-        let verification = Verification {
-            throughput_ratio: Some(closed_after.ratio(closed_before, Statistic::Throughput)?),
-            p99_ratio: Some(after.ratio(&before.steady, Statistic::ResponseP99)?),
-            service_mean_ratio: Some(after.ratio(&before.steady, Statistic::MeanService)?),
-            service_mean_usec: Some(after.service_mean_usec()?),
-            ..self.not_moved(Change::NothingToMove)
-        };
-        let verdict = judged(&verification);
-        self.tell_change(&verification, verdict, &after, &closed_after, alone)?;
-        Ok(Verification { verdict, ..verification })
+        let throughput = closed_after.ratio(closed_before, Statistic::Throughput)?;
+        let p99 = after.ratio(&before.steady, Statistic::ResponseP99)?;
+        let service_mean = after.ratio(&before.steady, Statistic::MeanService)?;
+        let verdict =
+            if p99.hi < 1.0 && throughput.lo > 1.0 { Change::Improved } else { Change::NotImproved };
+        self.say(&format!("\n(e) After the move\n    {}", figures(&after)?))?;
+        self.say(&format!("    as fast as it can: {:.1} requests/s", closed_after.rps()))?;
+        for (name, ratio) in [("throughput", throughput), ("p99", p99), ("mean service time", service_mean)] {
+            let Ratio { estimate, lo, hi } = ratio;
+            self.say(&format!("    {name}, after / before: {estimate:.2} [{lo:.2}, {hi:.2}]"))?;
+        }
+        let service_mean_usec = after.service_mean_usec()?;
+        let back = service_mean_usec / alone.service_mean_usec()?;
+        self.say(&format!("    mean service time is {back:.2} times that of the baseline"))?;
+        self.say(&format!("    verdict: {}", verdict.words()))?;
+        Ok(Verification {
+            throughput_ratio: Some(throughput),
+            p99_ratio: Some(p99),
+            service_mean_ratio: Some(service_mean),
+            service_mean_usec: Some(service_mean_usec),
+            ..self.not_moved(verdict)
+        })
     }
 
     fn not_moved(&self, verdict: Change) -> Verification {
@@ -353,37 +362,9 @@ impl<'a> Story<'a> {
             service_mean_ratio: None,
             service_mean_usec: None,
             verdict,
+            repeated: self.repeated.clone(),
             generator: self.limits.first().cloned().unwrap_or_else(|| GENERATOR_OK.to_owned()),
         }
-    }
-
-    fn tell_change(
-        &self,
-        verification: &Verification,
-        verdict: Change,
-        after: &Measured,
-        closed_after: &Measured,
-        alone: &Measured,
-    ) -> anyhow::Result<()> {
-        self.say(&format!("\n(e) After the move\n    {}", figures(after)?))?;
-        self.say(&format!("    as fast as it can: {:.1} requests/s", closed_after.rps()))?;
-        for (name, ratio) in [
-            ("throughput", verification.throughput_ratio),
-            ("p99", verification.p99_ratio),
-            ("mean service time", verification.service_mean_ratio),
-        ] {
-            if let Some(Ratio { estimate, lo, hi }) = ratio {
-                self.say(&format!("    {name}, after / before: {estimate:.2} [{lo:.2}, {hi:.2}]"))?;
-            }
-        }
-        let back = after.service_mean_usec()? / alone.service_mean_usec()?;
-        self.say(&format!("    mean service time is {back:.2} times that of the baseline"))?;
-        self.say(match verdict {
-            Change::Improved => "    verdict: improved",
-            Change::NotImproved | Change::NothingToMove | Change::NowhereToMove => {
-                "    verdict: not improved"
-            }
-        })
     }
 }
 
@@ -393,11 +374,25 @@ fn node_of(advice: &Advice) -> Option<&str> {
     objects.filter(|object| object.kind.eq_ignore_ascii_case("node")).map(|node| node.name.as_str()).next()
 }
 
-/// Improved when both intervals lie on the good side of 1 as a whole.
-fn judged(verification: &Verification) -> Change {
-    let faster = verification.p99_ratio.is_some_and(|ratio| ratio.hi < 1.0);
-    let more = verification.throughput_ratio.is_some_and(|ratio| ratio.lo > 1.0);
-    if faster && more { Change::Improved } else { Change::NotImproved }
+/// What is asked of the model at the steady rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Offered {
+    rows: usize,
+    rate_per_sec: f64,
+}
+
+/// From what one CPU can serve, and the model's limit if it gets one.
+fn offered(rows_per_cpu_sec: f64, limit_cpus: Option<f64>) -> Offered {
+    let request_cpus = MODEL_REQUEST_CPUS * STEADY_OF_REQUEST;
+    let (rows, demand_cpus) = match limit_cpus {
+        None => (1, request_cpus),
+        Some(limit_cpus) => {
+            let quota_rows = rows_per_cpu_sec * limit_cpus * QUOTA_PERIOD.as_secs_f64();
+            let enough = |rows: &u16| f64::from(*rows) >= quota_rows * REQUEST_OF_QUOTA;
+            ((1..u16::MAX).find(enough).unwrap_or(u16::MAX), request_cpus.min(limit_cpus * DEMAND_OF_LIMIT))
+        }
+    };
+    Offered { rows: usize::from(rows), rate_per_sec: rows_per_cpu_sec / f64::from(rows) * demand_cpus }
 }
 
 fn figures(run: &Measured) -> anyhow::Result<String> {
@@ -425,5 +420,24 @@ fn verdict_line(model: &ModelSummary, episode: Option<&Episode>) -> String {
             episode.verdict.word(),
             episode.id
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_fits_the_models_request_and_under_a_limit_each_request_outlasts_a_quota() {
+        for (limit_cpus, rows, rate_per_sec) in [
+            (None, 1, 30.0),
+            (Some(0.3), 9, 30.0 / 9.0),
+            (Some(0.9), 27, 30.0 / 27.0),
+            (Some(0.1), 3, 16.0 / 3.0),
+        ] {
+            let offered = offered(200.0, limit_cpus);
+            assert_eq!(offered.rows, rows, "{limit_cpus:?}");
+            assert!((offered.rate_per_sec - rate_per_sec).abs() < 1e-9, "{limit_cpus:?}: {offered:?}");
+        }
     }
 }

@@ -23,10 +23,11 @@ use crate::{
     time::AxisNsec,
     who::{Role, WhoRef},
 };
+pub use separate::CODE as SEPARATE;
 use survey::Survey;
 
 /// Every code there is. A code never changes its meaning.
-pub const CODES: [&str; 4] = [separate::CODE, requests::TOO_SMALL, requests::TOO_LARGE, requests::MISSING];
+pub const CODES: [&str; 4] = [SEPARATE, requests::TOO_SMALL, requests::TOO_LARGE, requests::MISSING];
 
 /// What is known of the nodes, and of who was hurt there.
 #[derive(Debug, Clone, Default)]

@@ -17,7 +17,8 @@ use crate::{
     who::{Role, Who},
 };
 
-pub(super) const CODE: &str = "BA101";
+/// Models and scanners apart.
+pub const CODE: &str = "BA101";
 
 /// The advice, or notes on why there is none.
 pub(super) fn separate(

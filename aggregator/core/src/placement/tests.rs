@@ -387,3 +387,10 @@ fn many_nodes_are_planned_too() {
         "41 / 8, up"
     );
 }
+
+#[test]
+fn every_code_has_its_line_in_the_documentation() {
+    let page = include_str!("../../../../docs/advice.md");
+    let lines = |code: &str| page.lines().filter(|line| line.starts_with(&format!("| {code} |"))).count();
+    assert_eq!(CODES.map(lines), [1; CODES.len()]);
+}
