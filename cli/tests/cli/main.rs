@@ -4,6 +4,8 @@
 
 mod aggregator;
 mod answers;
+mod api;
+mod cluster;
 mod follow;
 mod load;
 mod program;
