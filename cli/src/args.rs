@@ -179,6 +179,29 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// With a kubeconfig whose current context prefers the namespace shop.
+    fn place(args: &[&str]) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config");
+        let kubeconfig =
+            "{current-context: a, contexts: [{name: a, context: {cluster: c, namespace: shop}}]}";
+        std::fs::write(&file, kubeconfig).unwrap();
+        let cluster = ["--kubeconfig", file.to_str().unwrap()];
+        let cluster = if args.contains(&"--server") { &[][..] } else { &cluster[..] };
+        let cli = Cli::try_parse_from([&["berth", "report"], args, cluster].concat()).unwrap();
+        cli.global.place(Invocation::Berth).unwrap()
+    }
+
+    #[test]
+    fn a_cluster_is_asked_about_its_contexts_namespace_and_a_server_about_all() {
+        let scope = |args: &[&str]| place(args).scope;
+        assert_eq!(scope(&[]), Scope::Context("shop".to_owned()));
+        assert_eq!(scope(&["-n", "other"]), Scope::Named("other".to_owned()));
+        assert_eq!(scope(&["-A"]), Scope::All);
+        let server = place(&["--server", "http://127.0.0.1:1"]);
+        assert_eq!((server.scope, server.address.target().is_none()), (Scope::All, true));
+    }
+
     #[test]
     fn every_command_has_an_example_under_either_name() {
         for (invocation, prefix) in

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_wide_table_says_whose_a_container_is_and_what_hurts_it() {
         let lines: Vec<String> = lines(&table(), true).into_iter().map(|(line, _)| line).collect();
-        assert!(lines[0].ends_with("SLOWDOWN            VERDICT     OWNER"), "{}", lines[0]);
+        assert!(lines[0].ends_with("SLOWDOWN          VERDICT     OWNER"), "{}", lines[0]);
         assert!(lines[1].ends_with("1.8x [1.6, 2.1]   neighbour   Deployment ref-models"), "{}", lines[1]);
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Script {
     pub(crate) events: Vec<wire::episode_event::Event>,
     pub(crate) advice: Vec<wire::Advice>,
     pub(crate) notes: Vec<String>,
+    pub(crate) nodes: Vec<wire::NodeStatus>,
     pub(crate) subjects: Vec<wire::Subject>,
     pub(crate) samples: Vec<wire::SampleChunk>,
 }
@@ -178,7 +179,7 @@ impl Samples for Answers {
         &self,
         _request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
-        Err(Status::unimplemented("no command asks for it"))
+        Ok(Response::new(wire::ListNodesResponse { nodes: self.script.nodes.clone() }))
     }
 
     async fn list_subjects(

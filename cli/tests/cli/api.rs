@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+use crate::forward;
+
 /// Berth's namespace in the API.
 pub(crate) const BERTH: &str = "/api/v1/namespaces/berth-system";
 
@@ -26,6 +28,8 @@ pub(crate) const BERTH: &str = "/api/v1/namespaces/berth-system";
 #[derive(Debug, Default)]
 struct Script {
     answers: HashMap<String, (u16, Value)>,
+    /// Where forwarded ports lead.
+    forwards: HashMap<String, SocketAddr>,
     bodies: Vec<Value>,
 }
 
@@ -85,6 +89,15 @@ impl Api {
         self
     }
 
+    /// Every port of this pod leads there.
+    pub(crate) fn forward(&self, pod: &str, to: SocketAddr) -> &Self {
+        let ready = json!({"metadata": {"name": pod}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        self.list(&format!("{BERTH}/pods"), json!([ready]));
+        let path = format!("GET {BERTH}/pods/{pod}/portforward");
+        self.script.lock().unwrap().forwards.insert(path, to);
+        self
+    }
+
     /// The bodies of every request that had one.
     pub(crate) fn bodies(&self) -> Vec<Value> {
         self.script.lock().unwrap().bodies.clone()
@@ -116,7 +129,8 @@ async fn serve(listener: tokio::net::TcpListener, script: Arc<Mutex<Script>>) {
         let (stream, _) = listener.accept().await.unwrap();
         let script = Arc::clone(&script);
         let answers = service_fn(move |request| answer(Arc::clone(&script), request));
-        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answers));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answers);
+        connections.spawn(connection.with_upgrades());
     }
 }
 
@@ -125,6 +139,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let asked = format!("{} {}", request.method(), request.uri().path());
+    let to = script.lock().unwrap().forwards.get(&asked).copied();
+    if let Some(to) = to {
+        return Ok(forward::accept(request, to));
+    }
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut script = script.lock().unwrap();
     script.bodies.extend(serde_json::from_slice::<Value>(&body));

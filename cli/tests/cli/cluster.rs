@@ -186,6 +186,38 @@ fn whatever_the_way_lacks_is_one_line_with_its_mend() {
 }
 
 #[test]
+fn the_plugin_asks_through_a_port_that_the_api_server_forwards() {
+    let (ca, identity) = signed();
+    let (socket, api) = (port(), Api::start());
+    let node = wire::NodeStatus {
+        node: "node-1".to_owned(),
+        connected: true,
+        facts: Some(wire::NodeFacts { thread_waits: true, pressure: true, ..wire::NodeFacts::default() }),
+        ..wire::NodeStatus::default()
+    };
+    let aggregator = Aggregator::on(&socket, Script { nodes: vec![node], ..script() }, Some(identity));
+    api.installed(&ca, 600).forward("berth-aggregator-x", socket.local_addr().unwrap());
+    api.list("/api/v1/nodes", json!([{"metadata": {"name": "node-1"}}]));
+    let plugin = |args: &[&str]| {
+        let mut command = kubectl_berth(args);
+        command.env("KUBECONFIG", api.kubeconfig());
+        let ended = run(command);
+        assert_eq!(ended.stderr, "", "{args:?}");
+        (ended.code, ended.stdout)
+    };
+    let (code, stdout) = plugin(&["report", "-o", "name"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "pod/ref-models-x1\n"));
+    let (code, stdout) = plugin(&["status"]);
+    assert_eq!(code, Some(0), "all is green: {stdout}");
+    insta::assert_snapshot!(stdout);
+    let bearers = aggregator.bearers();
+    assert!(
+        !bearers.is_empty() && bearers.iter().all(|bearer| bearer == "Bearer berth-viewer"),
+        "{bearers:?}"
+    );
+}
+
+#[test]
 fn a_context_that_is_not_there_is_a_usage_error() {
     let (code, _, stderr) = ask(&Api::start(), &["report", "--context", "prod"]);
     assert_eq!(code, Some(2));

@@ -7,6 +7,7 @@ mod answers;
 mod api;
 mod cluster;
 mod follow;
+mod forward;
 mod load;
 mod program;
 mod reach;
