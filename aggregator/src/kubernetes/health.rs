@@ -240,7 +240,7 @@ impl Outages {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits after so many failures in a row; until an outage is over at most.

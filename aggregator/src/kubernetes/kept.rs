@@ -19,7 +19,7 @@ use k8s_openapi::{
 };
 
 /// Set by the kubelet on the object that stands for a static pod; its value is the UID by which the
-/// kubelet knows that pod (Kubernetes' pkg/kubelet/types/pod_update.go, `ConfigHashAnnotationKey`).
+/// kubelet knows that pod (Kubernetes' `pkg/kubelet/types/pod_update.go`, `ConfigHashAnnotationKey`).
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
 /// Digits of such a hash; no UID looks like it.

@@ -77,7 +77,7 @@ impl World {
         self.queue.push(Event::Delete(Object { version: self.version, ..object }));
     }
 
-    fn next(&mut self, index: &Index) -> Option<Event<u8>> {
+    fn next(&mut self, index: Index) -> Option<Event<u8>> {
         let soon = self.queue.len().min(WINDOW);
         (soon > 0).then(|| self.queue.remove(index.index(soon)))
     }
@@ -103,23 +103,23 @@ impl World {
         }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: &Step) {
         match step {
-            Step::Write(name, fields) => self.write(name, fields),
-            Step::Remove(name) => self.remove(name),
+            Step::Write(name, fields) => self.write(*name, *fields),
+            Step::Remove(name) => self.remove(*name),
             Step::Deliver(index) => {
-                if let Some(event) = self.next(&index) {
+                if let Some(event) = self.next(*index) {
                     self.heard.push(event.clone());
                     self.hear(event);
                 }
             }
-            Step::Lose(index) => drop(self.next(&index)),
+            Step::Lose(index) => drop(self.next(*index)),
             Step::Repeat(index) => {
                 if !self.heard.is_empty() {
                     self.hear(index.get(&self.heard).clone());
                 }
             }
-            Step::List { breaks_after } => self.list(breaks_after),
+            Step::List { breaks_after } => self.list(*breaks_after),
         }
     }
 
@@ -141,13 +141,13 @@ proptest! {
     ) {
         let mut world = World::default();
         for step in before {
-            world.step(step);
+            world.step(&step);
             let stored = world.stored();
             prop_assert_eq!(fields(&world.followed), fields(&stored));
         }
         world.list(None);
         for index in late {
-            world.step(Step::Repeat(index));
+            world.step(&Step::Repeat(index));
         }
         prop_assert_eq!(world.stored(), world.truth);
     }
@@ -159,7 +159,7 @@ proptest! {
         let mut world = World::default();
         let lossless = |step: &Step| !matches!(step, Step::Lose(_) | Step::List { .. });
         for step in before.into_iter().filter(lossless) {
-            world.step(step);
+            world.step(&step);
         }
         for event in std::mem::take(&mut world.queue) {
             world.hear(event);

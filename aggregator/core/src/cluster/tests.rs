@@ -6,8 +6,8 @@ fn object<T>(namespace: &str, name: &str, fields: T) -> Object<T> {
     Object { place, uid: format!("uid-{name}").into(), version: 0, fields }
 }
 
-fn controller(kind: &str, name: &str) -> Option<Owner> {
-    Some(Owner { kind: kind.to_owned(), name: name.to_owned() })
+fn by(kind: &str, name: &str) -> Owner {
+    Owner { kind: kind.to_owned(), name: name.to_owned() }
 }
 
 /// The digit stands for a container's id.
@@ -55,19 +55,15 @@ fn role(cluster: &Cluster, pod: &str) -> (Role, String) {
     (found.identity.who.role, found.identity.reason.to_string())
 }
 
-fn owner(cluster: &Cluster, pod: &str) -> Option<(String, String)> {
+fn owner(cluster: &Cluster, pod: &str) -> String {
     let found = cluster.identify("node-a", &cgroup(pod, Some("a"))).unwrap();
-    found.identity.who.owner.clone().map(|owner| (owner.kind, owner.name))
-}
-
-fn named(kind: &str, name: &str) -> Option<(String, String)> {
-    Some((kind.to_owned(), name.to_owned()))
+    found.identity.who.owner.as_ref().map_or(String::new(), |owner| format!("{} {}", owner.kind, owner.name))
 }
 
 #[test]
 fn a_container_has_the_names_and_the_requests_of_its_pod() {
     let mut cluster = Cluster::default();
-    applied(&mut cluster, pod("fraud-0", controller("StatefulSet", "fraud")));
+    applied(&mut cluster, pod("fraud-0", Some(by("StatefulSet", "fraud"))));
     let found = cluster.identify("node-a", &cgroup("fraud-0", Some("a"))).unwrap();
     let who = &found.identity.who;
     assert_eq!(
@@ -83,33 +79,33 @@ fn a_container_has_the_names_and_the_requests_of_its_pod() {
 #[test]
 fn the_owner_is_the_one_that_people_know_whichever_object_comes_first() {
     let mut cluster = Cluster::default();
-    applied(&mut cluster, pod("refmodel-7d-x", controller("ReplicaSet", "refmodel-7d")));
-    assert_eq!(owner(&cluster, "refmodel-7d-x"), named("ReplicaSet", "refmodel-7d"));
+    applied(&mut cluster, pod("refmodel-7d-x", Some(by("ReplicaSet", "refmodel-7d"))));
+    assert_eq!(owner(&cluster, "refmodel-7d-x"), "ReplicaSet refmodel-7d");
     let revision = cluster.revision("node-a");
-    grouped(&mut cluster, GroupKind::ReplicaSet, "refmodel-7d", None, controller("Deployment", "refmodel"));
+    grouped(&mut cluster, GroupKind::ReplicaSet, "refmodel-7d", None, Some(by("Deployment", "refmodel")));
     assert!(cluster.revision("node-a") > revision);
-    assert_eq!(owner(&cluster, "refmodel-7d-x"), named("Deployment", "refmodel"));
+    assert_eq!(owner(&cluster, "refmodel-7d-x"), "Deployment refmodel");
     // A controller of a Deployment is not what kubectl can change.
-    grouped(&mut cluster, GroupKind::Deployment, "refmodel", None, controller("InferenceService", "ref"));
-    assert_eq!(owner(&cluster, "refmodel-7d-x"), named("Deployment", "refmodel"));
+    grouped(&mut cluster, GroupKind::Deployment, "refmodel", None, Some(by("InferenceService", "ref")));
+    assert_eq!(owner(&cluster, "refmodel-7d-x"), "Deployment refmodel");
 
-    grouped(&mut cluster, GroupKind::Job, "nightly-1", None, controller("CronJob", "nightly"));
-    applied(&mut cluster, pod("nightly-1-x", controller("Job", "nightly-1")));
-    applied(&mut cluster, pod("once-x", controller("Job", "once")));
-    applied(&mut cluster, pod("ray-x", controller("RayCluster", "ray")));
+    grouped(&mut cluster, GroupKind::Job, "nightly-1", None, Some(by("CronJob", "nightly")));
+    applied(&mut cluster, pod("nightly-1-x", Some(by("Job", "nightly-1"))));
+    applied(&mut cluster, pod("once-x", Some(by("Job", "once"))));
+    applied(&mut cluster, pod("ray-x", Some(by("RayCluster", "ray"))));
     applied(&mut cluster, pod("bare", None));
-    applied(&mut cluster, pod("static", controller("Node", "node-a")));
-    assert_eq!(owner(&cluster, "nightly-1-x"), named("CronJob", "nightly"));
-    assert_eq!(owner(&cluster, "once-x"), named("Job", "once"));
-    assert_eq!(owner(&cluster, "ray-x"), named("RayCluster", "ray"));
-    assert_eq!((owner(&cluster, "bare"), owner(&cluster, "static")), (None, None));
+    applied(&mut cluster, pod("static", Some(by("Node", "node-a"))));
+    assert_eq!(owner(&cluster, "nightly-1-x"), "CronJob nightly");
+    assert_eq!(owner(&cluster, "once-x"), "Job once");
+    assert_eq!(owner(&cluster, "ray-x"), "RayCluster ray");
+    assert_eq!(owner(&cluster, "bare") + &owner(&cluster, "static"), "");
 }
 
 #[test]
 fn the_nearest_label_decides_and_a_selector_where_there_is_none() {
     let mut cluster = Cluster::default();
     let given = |role, reason: &str| Some(Given { role, reason: reason.into() });
-    let mut bare = pod("m-1-x", controller("ReplicaSet", "m-1"));
+    let mut bare = pod("m-1-x", Some(by("ReplicaSet", "m-1")));
     applied(&mut cluster, bare.clone());
     assert_eq!(role(&cluster, "m-1-x"), (Role::Other, "no label and no selector matches".to_owned()));
     bare.fields.selected = given(Role::Model, "preset kserve");
@@ -117,7 +113,7 @@ fn the_nearest_label_decides_and_a_selector_where_there_is_none() {
     assert_eq!(role(&cluster, "m-1-x"), (Role::Model, "preset kserve".to_owned()));
     grouped(&mut cluster, GroupKind::Namespace, "shop", Some(Role::Scanner), None);
     assert_eq!(role(&cluster, "m-1-x"), (Role::Scanner, "label berth.dev/role of namespace shop".to_owned()));
-    grouped(&mut cluster, GroupKind::ReplicaSet, "m-1", None, controller("Deployment", "m"));
+    grouped(&mut cluster, GroupKind::ReplicaSet, "m-1", None, Some(by("Deployment", "m")));
     grouped(&mut cluster, GroupKind::Deployment, "m", Some(Role::LoadGenerator), None);
     assert_eq!(
         role(&cluster, "m-1-x"),
@@ -151,7 +147,7 @@ fn a_sandbox_belongs_to_its_pod_but_has_no_role() {
 #[test]
 fn a_static_pod_is_found_by_the_hash_in_its_cgroup() {
     let mut cluster = Cluster::default();
-    let mut mirror = pod("etcd-node-a", controller("Node", "node-a"));
+    let mut mirror = pod("etcd-node-a", Some(by("Node", "node-a")));
     mirror.fields.cgroup_uid = "0f8b1a9d7c6e5f403122334455667788".to_owned();
     applied(&mut cluster, mirror);
     let mut container = cgroup("etcd-node-a", Some("a"));
@@ -200,7 +196,7 @@ fn a_pod_that_was_made_anew_is_another_and_the_news_of_its_end_comes_late() {
     let mut new = Object { uid: "uid-2".into(), version: 9, ..pod("fraud-0", None) };
     new.fields.cgroup_uid = "uid-2".to_owned();
     applied(&mut cluster, old.clone());
-    assert_eq!(cluster.take(News::Pod(Event::Apply(new.clone()))), [old.uid.clone()]);
+    assert_eq!(cluster.take(News::Pod(Event::Apply(new.clone()))), std::slice::from_ref(&old.uid));
     assert_eq!(cluster.take(News::Pod(Event::Delete(Object { version: 8, ..old }))), []);
     assert!(cluster.pod("uid-2").is_some() && cluster.pod("uid-fraud-0").is_none());
     assert_eq!(cluster.take(News::Pod(Event::Delete(Object { version: 10, ..new.clone() }))), [new.uid]);
@@ -209,10 +205,10 @@ fn a_pod_that_was_made_anew_is_another_and_the_news_of_its_end_comes_late() {
 #[test]
 fn only_news_that_changes_who_is_who_is_news_for_a_node() {
     let mut cluster = Cluster::default();
-    applied(&mut cluster, pod("m", controller("ReplicaSet", "m-1")));
+    applied(&mut cluster, pod("m", Some(by("ReplicaSet", "m-1"))));
     let revision = cluster.revision("node-a");
-    applied(&mut cluster, Object { version: 5, ..pod("m", controller("ReplicaSet", "m-1")) });
-    grouped(&mut cluster, GroupKind::ReplicaSet, "else-1", None, controller("Deployment", "else"));
+    applied(&mut cluster, Object { version: 5, ..pod("m", Some(by("ReplicaSet", "m-1"))) });
+    grouped(&mut cluster, GroupKind::ReplicaSet, "else-1", None, Some(by("Deployment", "else")));
     grouped(&mut cluster, GroupKind::Namespace, "elsewhere", Some(Role::Model), None);
     let mut other = pod("other", None);
     other.fields.node = "node-b".to_owned();

@@ -110,19 +110,20 @@ mod tests {
     fn well_known_servers_and_scanners_are_recognised() {
         let roster = Roster::new(RosterConfig::default()).unwrap();
         let plain = "registry.example/app:1";
-        let models: [(&[(&str, &str)], &str, &str); 8] = [
-            (&[("serving.kserve.io/inferenceservice", "fraud")], plain, "kserve"),
-            (&[("seldon-deployment-id", "fraud")], plain, "seldon"),
-            (&[("seldon-server-name", "mlserver")], plain, "seldon"),
-            (&[], "nvcr.io/nvidia/tritonserver:25.01-py3", "triton"),
-            (&[("ray.io/serve", "true")], plain, "ray-serve"),
-            (&[], "vllm/vllm-openai:v0.9.0", "vllm"),
-            (&[], "c12e/cortex-certifai-reference-model-server:1.3.3", "certifai"),
-            (&[], "quay.io/c12e/cortex-certifai-model-scikit@sha256:00", "certifai"),
+        let models = [
+            (Some(("serving.kserve.io/inferenceservice", "fraud")), plain, "kserve"),
+            (Some(("seldon-deployment-id", "fraud")), plain, "seldon"),
+            (Some(("seldon-server-name", "mlserver")), plain, "seldon"),
+            (None, "nvcr.io/nvidia/tritonserver:25.01-py3", "triton"),
+            (Some(("ray.io/serve", "true")), plain, "ray-serve"),
+            (None, "vllm/vllm-openai:v0.9.0", "vllm"),
+            (None, "c12e/cortex-certifai-reference-model-server:1.3.3", "certifai"),
+            (None, "quay.io/c12e/cortex-certifai-model-scikit@sha256:00", "certifai"),
         ];
-        for (labels, image, preset) in models {
+        for (label, image, preset) in models {
+            let labels: Vec<_> = label.into_iter().collect();
             let expected = Some((Role::Model, format!("preset {preset}")));
-            assert_eq!(given(&roster, labels, image), expected, "{labels:?} {image}");
+            assert_eq!(given(&roster, &labels, image), expected, "{labels:?} {image}");
         }
         let scan = given(&roster, &[], "c12e/cortex-certifai-scanner:1.3.14");
         assert_eq!(scan, Some((Role::Scanner, "preset certifai".to_owned())));

@@ -11,7 +11,7 @@ use berth_core::{
 };
 
 /// What comes back within this is counted on the Event that is there, as Kubernetes' own recorders do
-/// (client-go's tools/events/event_broadcaster.go, `finishTime`).
+/// (client-go's `tools/events/event_broadcaster.go`, `finishTime`).
 const SAME_FOR: Duration = Duration::from_secs(6 * 60);
 
 /// Open episodes that are remembered: those of 10,000 models at once. Of any beyond them the verdict
@@ -72,23 +72,20 @@ impl Story {
         if who.namespace.is_empty() || who.pod.is_empty() || who.pod_uid.is_empty() {
             return None;
         }
-        let (reason, at, culprits) = match episode.cleared {
-            Some(cleared) => {
-                self.open.remove(&episode.id)?;
-                ("SlowdownCleared", cleared, String::new())
+        let (reason, at, culprits) = if let Some(cleared) = episode.cleared {
+            self.open.remove(&episode.id)?;
+            ("SlowdownCleared", cleared, String::new())
+        } else {
+            let reason = reason(episode.verdict)?;
+            if self.open.len() >= OPEN && !self.open.contains_key(&episode.id) {
+                self.open.pop_first();
             }
-            None => {
-                let reason = reason(episode.verdict)?;
-                if self.open.len() >= OPEN && !self.open.contains_key(&episode.id) {
-                    self.open.pop_first();
-                }
-                let told = self.open.entry(episode.id).or_default();
-                if told.contains(&reason) {
-                    return None;
-                }
-                told.push(reason);
-                (reason, episode.verdict_at, culprits(episode))
+            let told = self.open.entry(episode.id).or_default();
+            if told.contains(&reason) {
+                return None;
             }
+            told.push(reason);
+            (reason, episode.verdict_at, culprits(episode))
         };
         let (name, count) = self.count(episode, reason, at, culprits);
         let is_warning = episode.cleared.is_none();
@@ -255,7 +252,7 @@ mod tests {
     #[test]
     fn the_same_again_within_minutes_is_counted_and_another_culprit_is_not_the_same() {
         let mut story = Story::default();
-        let tell = |story: &mut Story, open: &Episode, sec| {
+        let tell = |story: &mut Story, open: &Episode, sec: u64| {
             let told = story.goes_on(open).unwrap();
             story.goes_on(&closed(open, sec + 20)).unwrap();
             (told.name, told.count)
