@@ -154,7 +154,8 @@ fn a_cluster_without_a_model_is_told_so() {
 
 #[test]
 fn a_node_that_has_not_reported_is_a_usage_error_that_names_those_that_have() {
-    let ended = ask(script(), &["top", "--once", "--node", "nope"]);
+    let node = wire::NodeStatus { node: "node-1".to_owned(), ..wire::NodeStatus::default() };
+    let ended = ask(Script { nodes: vec![node], ..script() }, &["top", "--once", "--node", "nope"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     assert_eq!(ended.stderr, "error: no node \"nope\" has reported; those that have: node-1\n");
 }
