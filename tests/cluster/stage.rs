@@ -20,12 +20,9 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// The number of the tests' clusters; 0 is a person's own.
 pub(crate) const ID: u8 = 1;
 
-/// Berth's programs that run in pods, by package.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("berth-agent", "berth-agent"),
-    ("berth-aggregator", "berth-aggregator"),
-    ("berth-loadgen", "berth-loadgen"),
-];
+/// Berth's programs that run in pods, which bear their packages' names. Load workers wait to be
+/// asked for.
+const PROGRAMS: [&str; 2] = ["berth-agent", "berth-aggregator"];
 
 /// The nodes of two clusters would share CPUs, so only one test has one. A test that failed leaves
 /// nothing behind that the next one would trip over.
@@ -48,7 +45,7 @@ impl Stage {
     pub(crate) fn with_berth() -> Option<Self> {
         let tools = tools()?;
         // Built first: a node shares its CPU with the compiler.
-        let programs = PROGRAMS.map(|(package, name)| (name, program(package, name)));
+        let programs = PROGRAMS.map(|name| (name, program(name, name)));
         let stage = Self::start(&tools);
         let scratch = tempfile::tempdir().unwrap();
         for (name, program) in programs {

@@ -1,7 +1,7 @@
 //! A real Kubernetes on this machine: etcd, the API server, controllers, the scheduler, `CoreDNS`,
 //! and nodes with a kubelet, containerd and kube-proxy.
 //!
-//! The control plane and each node are [`machine::Machine`]s: they have namespaces, cgroups and an
+//! The control plane and each node are machines: they have namespaces, cgroups and an
 //! address of their own, and a node has one CPU, so that what runs there sees that node only and
 //! where a pod is placed really matters. Invariant: when a [`Cluster`] is dropped nothing of it is
 //! left, no process, mount, cgroup, link or file; if its process dies before that, its processes die
