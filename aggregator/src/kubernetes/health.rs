@@ -276,3 +276,44 @@ pub(super) async fn listen(client: Client, directory: Arc<Directory>) {
 fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     error.source().map_or(error, root)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_when_an_outage_is_over_and_counts_anew() {
+        let health = Health::new(Clock::start());
+        let (mut outages, begun) = (health.outages(), tokio::time::Instant::now());
+        assert_eq!(outages.pause(20).await, 20);
+        let waited = begun.elapsed();
+        assert!(waited >= PAUSE_MAX / 2 && waited <= PAUSE_MAX, "{waited:?}");
+        let over =
+            async { health.outages.send_modify(|(count, last)| (*count, *last) = (*count + 1, PULSE)) };
+        let (failures, ()) = tokio::join!(outages.pause(20), over);
+        assert_eq!((failures, begun.elapsed()), (0, waited));
+    }
+
+    #[test]
+    fn a_view_is_incomplete_until_every_kind_was_listed_once() {
+        let health = Health::new(Clock::start());
+        for watched in Watched::all().skip(1) {
+            health.worked(watched, false);
+            health.worked(watched, true);
+        }
+        assert_eq!(health.view(), View::Incomplete(vec!["Pod"]));
+        health.worked(Watched::Pods, true);
+        assert_eq!((health.view(), health.view().note()), (View::Current, None));
+        health.failed(Watched::Pods, &watcher::Error::NoResourceVersion);
+        assert_eq!(health.view(), View::Current, "a moment ago it was");
+    }
+
+    #[test]
+    fn a_note_says_how_old_the_names_are_and_why() {
+        let old = |kinds| View::Old(Duration::from_secs(65), kinds).note();
+        let silent = "names and roles are as they were 65 s ago: the API server does not answer";
+        assert_eq!(old(vec![]).as_deref(), Some(silent));
+        let broken = "names and roles are as they were 65 s ago: watching Pod, Job fails";
+        assert_eq!(old(vec!["Pod", "Job"]).as_deref(), Some(broken));
+    }
+}
