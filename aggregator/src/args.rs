@@ -11,6 +11,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Without the client of the API server, which logs each failed request: we say what that means, once.
+const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 /// Shown below `--help`: scripts rely on it.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -48,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BERTH_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace.
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = DEFAULT_LOG)]
     pub log: tracing_subscriber::EnvFilter,
 }
 

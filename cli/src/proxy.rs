@@ -23,6 +23,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -39,6 +40,9 @@ use crate::view::plain;
 
 /// Connections at once: a browser opens six, a load tool a hundred.
 const CONNECTIONS: usize = 256;
+
+/// What keeps a connection from being taken, such as too many open files, passes.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A request's head comes this soon, or never.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,7 +94,10 @@ pub async fn serve(listener: TcpListener, server: &Server, cluster: Cluster) -> 
     let mut connections = JoinSet::new();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.context("count connections")?;
-        let (stream, _) = listener.accept().await.context("accept a connection")?;
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_RETRY).await;
+            continue;
+        };
         while connections.try_join_next().is_some() {}
         let (line, cluster) = (server.line(), cluster.clone());
         connections.spawn(async move {

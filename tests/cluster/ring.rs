@@ -2,15 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use berth_kit::{
-    cluster::{Cluster, Id, Tools, image::POD_IMAGE},
+    cluster::{Cluster, Id, image::POD_IMAGE},
     wait_for,
 };
 
-/// A pod's start, its name's way to CoreDNS, a Service's way to kube-proxy: seconds, on two cores.
-const SOON: Duration = Duration::from_secs(60);
+use crate::stage::{ID, SOON, Stage};
 
 /// What the kubelet and kube-proxy of a machine of their own would set for all of it.
 const SETTINGS: [&str; 5] = [
@@ -101,9 +100,13 @@ fn processes(name: &str) -> Vec<String> {
     named.collect()
 }
 
-fn nothing_is_left(id: Id, folder: &Path) {
+fn nothing_is_left_of(stage: Stage, id: Id, folder: &Path) {
     let name = id.name();
-    assert_eq!(processes(&name), Vec::<String>::new());
+    // The next test waits for its turn, which this one keeps until it has looked.
+    let Stage { cluster, turn: _turn } = stage;
+    drop(cluster);
+    // They are dead; this machine's process 1 may take a moment to reap them.
+    wait_for("the cluster's processes to be gone", SOON, || processes(&name).is_empty().then_some(()));
     assert!(!folder.try_exists().unwrap(), "{} is still there", folder.display());
     assert!(!fs::read_to_string("/proc/net/dev").unwrap().contains(&format!("{name}:")), "a link is left");
     assert!(
@@ -123,21 +126,15 @@ fn nothing_is_left(id: Id, folder: &Path) {
 
 #[test]
 fn a_cluster_of_two_nodes_stands_carries_pods_and_names_and_leaves_nothing() {
-    let tools = match Tools::find() {
-        Ok(tools) => tools,
-        Err(reason) => return eprintln!("not run: {reason}"),
-    };
-    // 0 is a person's own.
-    let id = Id::new(1).unwrap();
     let before = settings();
-    let cluster = Cluster::start(id, &tools).unwrap();
+    let Some(stage) = Stage::set() else { return };
+    let (cluster, id) = (&stage.cluster, Id::new(ID).unwrap());
     let folder = cluster.kubeconfig().parent().unwrap().to_owned();
-    cluster.apply(&servers(&cluster)).unwrap();
-    pods_of_a_node_stay_on_its_cpu(&cluster);
-    a_services_name_leads_to_the_pods_of_every_node(&cluster);
-    the_scheduler_places_pods_on_a_node_that_is_only_an_object(&cluster);
+    cluster.apply(&servers(cluster)).unwrap();
+    pods_of_a_node_stay_on_its_cpu(cluster);
+    a_services_name_leads_to_the_pods_of_every_node(cluster);
+    the_scheduler_places_pods_on_a_node_that_is_only_an_object(cluster);
     assert!(!processes(&id.name()).is_empty(), "what looks for processes finds them");
-    drop(cluster);
-    nothing_is_left(id, &folder);
+    nothing_is_left_of(stage, id, &folder);
     assert_eq!(settings(), before, "a setting of the whole machine was changed");
 }

@@ -98,8 +98,7 @@ impl Herald {
                 _ if now.since(telling.at) > NEWS_FOR => return,
                 Ok(Err(_)) | Err(_) => {}
             }
-            failures += 1;
-            outages.pause(failures).await;
+            failures = outages.pause(failures + 1).await;
         }
     }
 

@@ -184,7 +184,7 @@ impl Health {
         state.resumed = None;
         if let Some(left_out) = self.lines.due(now) {
             let kind = watched.name();
-            tracing::warn!(kind, error = %Chain(error), left_out, "watching the cluster is interrupted");
+            tracing::warn!(kind, error = %root(error), left_out, "watching the cluster is interrupted");
         }
     }
 
@@ -243,15 +243,17 @@ impl Outages {
         std::future::pending::<()>().await;
     }
 
-    /// Waits after so many failures in a row; until an outage is over at most.
-    pub(super) async fn pause(&mut self, failures: u32) {
+    /// Waits after so many failures in a row, until an outage is over at most; tells how many there
+    /// are then to count from. What failed before the end of an outage says nothing of what follows:
+    /// the first answer may be that a watch must begin anew.
+    pub(super) async fn pause(&mut self, failures: u32) -> u32 {
         let doubled = PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
         // Without randomness all ask at once, which they survive.
         let part = random_u64().unwrap_or(0) % 512;
         let pause = doubled / 2 + doubled.saturating_mul(u32::try_from(part).unwrap_or(0)) / 1_024;
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = self.over.changed() => {}
+            () = tokio::time::sleep(pause) => failures,
+            _ = self.over.changed() => 0,
         }
     }
 }
@@ -270,17 +272,48 @@ pub(super) async fn listen(client: Client, directory: Arc<Directory>) {
     }
 }
 
-/// An error with its causes, in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
+/// The deepest cause: what is above it only says that something failed.
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    error.source().map_or(error, root)
+}
 
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_goes_on_when_an_outage_is_over_and_counts_anew() {
+        let health = Health::new(Clock::start());
+        let (mut outages, begun) = (health.outages(), tokio::time::Instant::now());
+        assert_eq!(outages.pause(20).await, 20);
+        let waited = begun.elapsed();
+        assert!(waited >= PAUSE_MAX / 2 && waited <= PAUSE_MAX, "{waited:?}");
+        let over =
+            async { health.outages.send_modify(|(count, last)| (*count, *last) = (*count + 1, PULSE)) };
+        let (failures, ()) = tokio::join!(outages.pause(20), over);
+        assert_eq!((failures, begun.elapsed()), (0, waited));
+    }
+
+    #[test]
+    fn a_view_is_incomplete_until_every_kind_was_listed_once() {
+        let health = Health::new(Clock::start());
+        for watched in Watched::all().skip(1) {
+            health.worked(watched, false);
+            health.worked(watched, true);
         }
-        Ok(())
+        assert_eq!(health.view(), View::Incomplete(vec!["Pod"]));
+        health.worked(Watched::Pods, true);
+        assert_eq!((health.view(), health.view().note()), (View::Current, None));
+        health.failed(Watched::Pods, &watcher::Error::NoResourceVersion);
+        assert_eq!(health.view(), View::Current, "a moment ago it was");
+    }
+
+    #[test]
+    fn a_note_says_how_old_the_names_are_and_why() {
+        let old = |kinds| View::Old(Duration::from_secs(65), kinds).note();
+        let silent = "names and roles are as they were 65 s ago: the API server does not answer";
+        assert_eq!(old(vec![]).as_deref(), Some(silent));
+        let broken = "names and roles are as they were 65 s ago: watching Pod, Job fails";
+        assert_eq!(old(vec!["Pod", "Job"]).as_deref(), Some(broken));
     }
 }

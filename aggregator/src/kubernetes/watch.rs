@@ -60,9 +60,8 @@ pub(super) async fn follow<K, T, S>(
                 }
             }
             Some(Err(error)) => {
-                failures += 1;
                 health.failed(watched, &error);
-                outages.pause(failures).await;
+                failures = outages.pause(failures + 1).await;
                 health.resumed(watched);
             }
             // A watch does not end by itself.

@@ -116,24 +116,20 @@ mod tests {
         key(&BearerToken::parse(&format!("a.b.{number}")).unwrap(), Audience::Ingest)
     }
 
-    fn agent(pod: &str) -> Result<Principal, Refusal> {
+    fn agent(pod: &str) -> Principal {
         let node = NodeName::new("node-1").unwrap();
-        Ok(Principal::Agent(Place { node, pod_uid: pod.to_owned() }))
-    }
-
-    fn refused() -> Result<Principal, Refusal> {
-        Err(Refusal::Unbound)
+        Principal::Agent(Place { node, pod_uid: pod.to_owned() })
     }
 
     #[test]
     fn what_was_accepted_holds_for_ten_minutes_and_what_was_refused_for_ten_seconds() {
         let mut cache = Cache::default();
-        cache.keep(numbered(1), &agent("p"), 0, START);
-        cache.keep(numbered(2), &refused(), 0, START);
+        cache.keep(numbered(1), &Ok(agent("p")), 0, START);
+        cache.keep(numbered(2), &Err(Refusal::Unbound), 0, START);
         let after = |secs: u64| START + Duration::from_secs(secs);
-        assert_eq!(cache.find(&numbered(1), after(599)), Some(agent("p")));
+        assert_eq!(cache.find(&numbered(1), after(599)), Some(Ok(agent("p"))));
         assert_eq!(cache.find(&numbered(1), after(600)), None);
-        assert_eq!(cache.find(&numbered(2), after(9)), Some(refused()));
+        assert_eq!(cache.find(&numbered(2), after(9)), Some(Err(Refusal::Unbound)));
         assert_eq!(cache.find(&numbered(2), after(10)), None);
         assert_eq!(cache.find(&numbered(3), START), None);
     }
@@ -142,34 +138,34 @@ mod tests {
     fn a_token_for_one_audience_says_nothing_for_another() {
         let mut cache = Cache::default();
         let token = BearerToken::parse("a.b.c").unwrap();
-        cache.keep(key(&token, Audience::Ingest), &agent("p"), 0, START);
+        cache.keep(key(&token, Audience::Ingest), &Ok(agent("p")), 0, START);
         assert_eq!(cache.find(&key(&token, Audience::Query), START), None);
     }
 
     #[test]
     fn a_deleted_pods_tokens_are_forgotten_even_while_one_is_being_asked_about() {
         let mut cache = Cache::default();
-        cache.keep(numbered(1), &agent("gone"), cache.revocations(), START);
-        cache.keep(numbered(2), &agent("here"), cache.revocations(), START);
+        cache.keep(numbered(1), &Ok(agent("gone")), cache.revocations(), START);
+        cache.keep(numbered(2), &Ok(agent("here")), cache.revocations(), START);
         let asked = cache.revocations();
         cache.forget_pod("gone");
         assert_eq!(cache.find(&numbered(1), START), None);
-        assert_eq!(cache.find(&numbered(2), START), Some(agent("here")));
-        cache.keep(numbered(3), &agent("gone"), asked, START);
+        assert_eq!(cache.find(&numbered(2), START), Some(Ok(agent("here"))));
+        cache.keep(numbered(3), &Ok(agent("gone")), asked, START);
         assert_eq!(cache.find(&numbered(3), START), None);
     }
 
     #[test]
     fn no_number_of_bad_tokens_crowds_out_a_good_one() {
         let mut cache = Cache::default();
-        cache.keep(numbered(0), &agent("p"), 0, START);
+        cache.keep(numbered(0), &Ok(agent("p")), 0, START);
         for number in 1..2 * REFUSED {
-            cache.keep(numbered(number), &refused(), 0, START);
+            cache.keep(numbered(number), &Err(Refusal::Unbound), 0, START);
         }
         assert_eq!(cache.refused.len(), REFUSED);
-        assert_eq!(cache.find(&numbered(0), START), Some(agent("p")));
+        assert_eq!(cache.find(&numbered(0), START), Some(Ok(agent("p"))));
         let later = START + REFUSED_FOR;
-        cache.keep(numbered(9 * REFUSED), &refused(), 0, later);
+        cache.keep(numbered(9 * REFUSED), &Err(Refusal::Unbound), 0, later);
         assert_eq!(cache.refused.len(), 1);
     }
 }

@@ -74,29 +74,32 @@ mod tests {
         AxisNsec(1_000_000_000_000 + msec * 1_000_000)
     }
 
-    fn peer(number: u32) -> Option<IpAddr> {
-        Some(IpAddr::from(number.to_be_bytes()))
+    fn peer(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
     }
 
     #[test]
     fn each_peer_has_one_line_a_second_which_says_how_many_it_stands_for() {
         let mut peers = Peers::default();
-        assert_eq!(peers.refused(peer(1), at(0)), Some(0));
-        assert_eq!(peers.refused(peer(2), at(1)), Some(0));
-        assert_eq!((peers.refused(peer(1), at(2)), peers.refused(peer(1), at(999))), (None, None));
-        assert_eq!(peers.refused(peer(1), at(1_000)), Some(2));
-        assert_eq!(peers.refused(peer(1), at(2_000)), Some(0));
+        assert_eq!(peers.refused(Some(peer(1)), at(0)), Some(0));
+        assert_eq!(peers.refused(Some(peer(2)), at(1)), Some(0));
+        assert_eq!(
+            (peers.refused(Some(peer(1)), at(2)), peers.refused(Some(peer(1)), at(999))),
+            (None, None)
+        );
+        assert_eq!(peers.refused(Some(peer(1)), at(1_000)), Some(2));
+        assert_eq!(peers.refused(Some(peer(1)), at(2_000)), Some(0));
     }
 
     #[test]
     fn a_peer_with_many_bad_tokens_is_not_looked_at_until_the_second_is_over() {
         let mut peers = Peers::default();
         for _ in 0..REFUSED_PER_SEC {
-            assert!(peers.may_try(peer(1), at(5)));
-            peers.refused(peer(1), at(5));
+            assert!(peers.may_try(Some(peer(1)), at(5)));
+            peers.refused(Some(peer(1)), at(5));
         }
-        assert!(!peers.may_try(peer(1), at(1_004)));
-        assert!(peers.may_try(peer(2), at(5)) && peers.may_try(peer(1), at(1_005)));
+        assert!(!peers.may_try(Some(peer(1)), at(1_004)));
+        assert!(peers.may_try(Some(peer(2)), at(5)) && peers.may_try(Some(peer(1)), at(1_005)));
     }
 
     #[test]
@@ -104,12 +107,12 @@ mod tests {
         let mut peers = Peers::default();
         let crowd = u32::try_from(PEERS).unwrap();
         for number in 0..crowd {
-            peers.refused(peer(number), at(0));
+            peers.refused(Some(peer(number)), at(0));
         }
-        assert_eq!(peers.refused(peer(crowd), at(1)), Some(0));
-        assert_eq!(peers.refused(peer(crowd + 1), at(1)), None);
+        assert_eq!(peers.refused(Some(peer(crowd)), at(1)), Some(0));
+        assert_eq!(peers.refused(Some(peer(crowd + 1)), at(1)), None);
         assert_eq!(peers.accounts.len(), PEERS + 1);
-        peers.refused(peer(1), at(1_001));
+        peers.refused(Some(peer(1)), at(1_001));
         assert_eq!(peers.accounts.len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use berth::BearerToken;
@@ -32,20 +32,21 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    fn of(&self, object: Object) -> &Mutex<(u64, BTreeMap<String, String>)> {
-        match object {
+    fn held(&self, object: Object) -> MutexGuard<'_, (u64, BTreeMap<String, String>)> {
+        let object = match object {
             Object::Secret => &self.objects[0],
             Object::ConfigMap => &self.objects[1],
-        }
+        };
+        object.lock().unwrap()
     }
 
     pub(crate) fn data(&self, object: Object) -> BTreeMap<String, String> {
-        self.of(object).lock().unwrap().1.clone()
+        self.held(object).1.clone()
     }
 
     /// As a person's edit would.
     pub(crate) fn edit(&self, object: Object, edit: impl FnOnce(&mut BTreeMap<String, String>)) {
-        let mut object = self.of(object).lock().unwrap();
+        let mut object = self.held(object);
         object.0 += 1;
         edit(&mut object.1);
     }
@@ -54,12 +55,12 @@ impl Memory {
 #[tonic::async_trait]
 impl Vault for Memory {
     async fn read(&self, object: Object) -> Result<Kept, VaultError> {
-        let (version, data) = self.of(object).lock().unwrap().clone();
+        let (version, data) = self.held(object).clone();
         Ok(Kept { data, version: version.to_string() })
     }
 
     async fn write(&self, object: Object, kept: Kept) -> Result<(), VaultError> {
-        if self.of(object).lock().unwrap().0.to_string() != kept.version {
+        if self.held(object).0.to_string() != kept.version {
             return Err(VaultError::Conflict(object));
         }
         self.edit(object, |data| data.extend(kept.data));
@@ -78,7 +79,7 @@ impl Reviewer for Recorded {
         token: &BearerToken,
         audience: Audience,
     ) -> Result<TokenReviewStatus, ReviewError> {
-        Ok(serde_json::from_value(answer(token.secret(), audience)).unwrap())
+        serde_json::from_value(answer(token.secret(), audience)).map_err(|error| ReviewError(error.into()))
     }
 }
 
@@ -119,7 +120,8 @@ pub(crate) struct Shown(Option<String>);
 impl tonic::service::Interceptor for Shown {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(value) = &self.0 {
-            request.metadata_mut().insert("authorization", value.parse().unwrap());
+            let value = value.parse().map_err(|_| Status::internal("no header's value"))?;
+            request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
     }

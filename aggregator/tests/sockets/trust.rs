@@ -96,7 +96,8 @@ async fn agent_and_worker_come_in_with_their_tokens_and_stay_while_the_certifica
     let (ca, token) = (guarded.file("ca.crt"), guarded.file("agent-token"));
     fs::write(&token, "berth-agent.ingest.node-2\n").unwrap();
     let mut agent = Command::new(program("berth-agent", "berth-agent"));
-    agent.args(["--server", &guarded.url(), "--node", "node-1", "--ca-file"]).arg(&ca);
+    // Named, so that nothing else on this machine is looked for.
+    agent.args(["--server", &guarded.url(), "--node", "node-1", "--cgroup-root", "/", "--ca-file"]).arg(&ca);
     let agent = Running::start(agent.arg("--token-file").arg(&token), guarded.file("agent.log"));
     until("its refusal", || async { agent.said().contains("not of node node-1").then_some(()) }).await;
 

@@ -138,9 +138,12 @@ contexts:
 - {name: prod, context: {cluster: c, user: u, namespace: shop}}
 ";
 
+    fn read(yaml: &str) -> Kubeconfig {
+        Kubeconfig::from_yaml(yaml).unwrap()
+    }
+
     fn choose(yaml: &str, context: Option<&str>) -> Result<Target, Failure> {
-        let kubeconfig = Kubeconfig::from_yaml(yaml).unwrap();
-        Target::of(kubeconfig, Choice { kubeconfig: None, context, berth_namespace: "berth-system" })
+        Target::of(read(yaml), Choice { kubeconfig: None, context, berth_namespace: "berth-system" })
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn aggregator(status: &Status) -> String {
 
 fn reporting(nodes: &[NodeState]) -> String {
     let report = nodes.iter().filter(|node| node.reports);
-    let mut versions: Vec<&str> = report.clone().map(|node| node.agent_version.as_str()).collect();
+    let versions = report.clone().map(|node| node.agent_version.as_str());
+    let mut versions: Vec<&str> = versions.filter(|version| !version.is_empty()).collect();
     versions.sort_unstable();
     versions.dedup();
     let versions =

@@ -187,6 +187,8 @@ impl<'a> From<&'a Pod> for Workload<'a> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
     use super::*;
 
     fn lines(traces: Vec<Trace>) -> String {
@@ -240,7 +242,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(Workload::from(&pod).traces().len(), 4);
-        pod.metadata.owner_references = Some(vec![Default::default()]);
+        pod.metadata.owner_references = Some(vec![OwnerReference::default()]);
         assert_eq!(Workload::from(&pod).traces(), []);
     }
 }

@@ -195,7 +195,8 @@ impl Samples for Answers {
         &self,
         _request: Request<wire::RangeRequest>,
     ) -> Result<Response<Self::RangeStream>, Status> {
-        Err(Status::unimplemented("no command asks for it"))
+        let known = self.script.samples.clone().into_iter().map(Ok);
+        Ok(Response::new(Box::pin(tokio_stream::iter(known))))
     }
 
     type TailStream = Endless<wire::SampleChunk>;

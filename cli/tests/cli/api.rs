@@ -64,7 +64,7 @@ impl Api {
     }
 
     /// A list of these objects.
-    pub(crate) fn list(&self, path: &str, items: Value) -> &Self {
+    pub(crate) fn list(&self, path: &str, items: &Value) -> &Self {
         self.answer(&format!("GET {path}"), 200, json!({"metadata": {}, "items": items}))
     }
 
@@ -92,7 +92,7 @@ impl Api {
     /// Every port of this pod leads there.
     pub(crate) fn forward(&self, pod: &str, to: SocketAddr) -> &Self {
         let ready = json!({"metadata": {"name": pod}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        self.list(&format!("{BERTH}/pods"), json!([ready]));
+        self.list(&format!("{BERTH}/pods"), &json!([ready]));
         let path = format!("GET {BERTH}/pods/{pod}/portforward");
         self.script.lock().unwrap().forwards.insert(path, to);
         self

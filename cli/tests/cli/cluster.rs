@@ -174,13 +174,13 @@ fn whatever_the_way_lacks_is_one_line_with_its_mend() {
     say(api.forbid(&tokens));
     say(api.installed("", 600));
     say(api.installed(&ca, 600).forbid(&format!("GET {BERTH}/pods")));
-    say(api.list(&format!("{BERTH}/pods"), json!([])));
+    say(api.list(&format!("{BERTH}/pods"), &json!([])));
     let waiting = json!({"metadata": {"name": "berth-aggregator-x"}, "status": {"phase": "Pending"}});
-    say(api.list(&format!("{BERTH}/pods"), json!([waiting])));
+    say(api.list(&format!("{BERTH}/pods"), &json!([waiting])));
     let ready = json!({"metadata": {"name": "berth-aggregator-x"}, "status": {"conditions": [
         {"type": "Ready", "status": "True"}
     ]}});
-    api.list(&format!("{BERTH}/pods"), json!([ready]));
+    api.list(&format!("{BERTH}/pods"), &json!([ready]));
     say(api.forbid(&format!("GET {BERTH}/pods/berth-aggregator-x/portforward")));
     insta::assert_snapshot!(lines.concat());
 }
@@ -197,7 +197,7 @@ fn the_plugin_asks_through_a_port_that_the_api_server_forwards() {
     };
     let aggregator = Aggregator::on(&socket, Script { nodes: vec![node], ..script() }, Some(identity));
     api.installed(&ca, 600).forward("berth-aggregator-x", socket.local_addr().unwrap());
-    api.list("/api/v1/nodes", json!([{"metadata": {"name": "node-1"}}]));
+    api.list("/api/v1/nodes", &json!([{"metadata": {"name": "node-1"}}]));
     let plugin = |args: &[&str]| {
         let mut command = kubectl_berth(args);
         command.env("KUBECONFIG", api.kubeconfig());
@@ -239,8 +239,8 @@ fn the_plugin_reads_the_kubeconfig_and_both_programs_take_a_server_instead() {
 #[test]
 fn a_cluster_without_an_aggregator_has_a_status_all_the_same() {
     let api = Api::start();
-    api.list(&format!("{BERTH}/pods"), json!([]))
-        .list("/api/v1/nodes", json!([{"metadata": {"name": "node-a"}}]));
+    api.list(&format!("{BERTH}/pods"), &json!([]))
+        .list("/api/v1/nodes", &json!([{"metadata": {"name": "node-a"}}]));
     let (code, stdout, stderr) = ask(&api, &["status"]);
     assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
     insta::assert_snapshot!(stdout);
@@ -258,14 +258,14 @@ fn what_is_left_behind_is_named_and_exits_1() {
         "/apis/batch/v1/jobs",
         "/apis/batch/v1/cronjobs",
     ] {
-        api.list(path, json!([]));
+        api.list(path, &json!([]));
     }
-    api.list("/api/v1/nodes", json!([{"metadata": {"name": "node-a", "labels": {"zone": "z"}}}]));
+    api.list("/api/v1/nodes", &json!([{"metadata": {"name": "node-a", "labels": {"zone": "z"}}}]));
     let (code, stdout, stderr) = ask(&api, &["uninstall", "--check"]);
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "nothing is left\n", ""));
     let own = json!({"metadata": {"name": "w", "namespace": "berth-system", "labels": {"berth.dev/role": "model"}}});
-    api.list("/api/v1/pods", json!([own]));
-    api.list("/api/v1/nodes", json!([{"metadata": {"name": "node-a", "labels": {"node_for": "models"}}}]));
+    api.list("/api/v1/pods", &json!([own]));
+    api.list("/api/v1/nodes", &json!([{"metadata": {"name": "node-a", "labels": {"node_for": "models"}}}]));
     let (code, stdout, stderr) = ask(&api, &["uninstall", "--check", "-o", "yaml"]);
     assert_eq!((code, stderr.as_str()), (Some(1), ""));
     insta::assert_snapshot!(stdout);

@@ -33,18 +33,18 @@ fn a_client_believes_it_under_its_names_only_and_while_it_lasts() {
     let key = pair(pems[TLS_CRT].as_bytes(), pems[TLS_KEY].as_bytes()).unwrap();
     let (ca, other) = (&pems[CA_CRT], made().remove(CA_CRT).unwrap());
     let is_believed = |ca: &str, name: &str, at| believed(ca, &key, &[name.to_owned()], at).is_ok();
-    assert!(is_believed(ca, "localhost", NOW) && is_believed(ca, "localhost", NOW - DAY / 2));
+    assert!(is_believed(ca, "localhost", NOW) && is_believed(ca, "localhost", NOW.saturating_sub(DAY / 2)));
     assert!(!is_believed(&other, "localhost", NOW), "another authority of the same name");
     assert!(!is_believed(ca, "example.com", NOW));
-    assert!(!is_believed(ca, "localhost", NOW - 2 * DAY));
+    assert!(!is_believed(ca, "localhost", NOW.saturating_sub(2 * DAY)));
     assert!(!is_believed(ca, "localhost", NOW + LIFETIME + DAY));
 }
 
 #[test]
 fn a_month_before_its_end_the_same_authority_signs_a_new_one() {
     let pems = made();
-    let last = NOW + LIFETIME - RENEWED_BEFORE;
-    assert_eq!(settle(&pems, &names(), last - DAY).unwrap().write, None);
+    let last = (NOW + LIFETIME).saturating_sub(RENEWED_BEFORE);
+    assert_eq!(settle(&pems, &names(), last.saturating_sub(DAY)).unwrap().write, None);
     let renewed = settle(&pems, &names(), last + DAY).unwrap().write.unwrap();
     assert_eq!((&renewed[CA_CRT], &renewed[CA_KEY]), (&pems[CA_CRT], &pems[CA_KEY]));
     assert_ne!(renewed[TLS_CRT], pems[TLS_CRT]);

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use super::*;
@@ -10,6 +10,10 @@ use crate::trust::review::ReviewError;
 const STREAM: &str = "/berth.v1.Ingest/Stream";
 const RANGE: &str = "/berth.v1.Samples/Range";
 const START: &str = "/berth.v1.Load/Start";
+
+fn told(status: Value) -> Result<TokenReviewStatus, ReviewError> {
+    serde_json::from_value(status).map_err(|error| ReviewError(error.into()))
+}
 
 /// Knows one agent and one viewer, until it is away.
 #[derive(Debug, Default)]
@@ -32,7 +36,7 @@ impl Reviewer for ApiServer {
         let name = match token.secret() {
             "agent.b.c" if audience == Audience::Ingest => "berth-agent",
             "viewer.b.c" if audience == Audience::Query => "berth-viewer",
-            _ => return Ok(serde_json::from_value(json!({"error": "invalid bearer token"})).unwrap()),
+            _ => return told(json!({"error": "invalid bearer token"})),
         };
         let extra = json!({
             "authentication.kubernetes.io/node-name": ["node-a"],
@@ -40,7 +44,7 @@ impl Reviewer for ApiServer {
         });
         let user = json!({"username": format!("system:serviceaccount:berth-system:{name}"), "extra": extra});
         let status = json!({"authenticated": true, "audiences": [audience.as_str()], "user": user});
-        Ok(serde_json::from_value(status).unwrap())
+        told(status)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use super::{
     super::certificate::{CA_KEY, Pems, TLS_CRT, TLS_KEY, pair},
@@ -13,6 +13,10 @@ struct Memory {
     writes: Mutex<Vec<Object>>,
     is_away: Mutex<bool>,
     meddler: Mutex<Option<Kept>>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
 }
 
 impl Memory {
@@ -41,23 +45,23 @@ impl Memory {
 #[tonic::async_trait]
 impl Vault for Memory {
     async fn read(&self, object: Object) -> Result<Kept, VaultError> {
-        if *self.is_away.lock().unwrap() {
+        if *held(&self.is_away) {
             return Err(VaultError::Unusable(object, "connection refused".into()));
         }
-        Ok(self.of(object).lock().unwrap().clone())
+        Ok(held(self.of(object)).clone())
     }
 
     async fn write(&self, object: Object, kept: Kept) -> Result<(), VaultError> {
-        if let Some(theirs) = self.meddler.lock().unwrap().take() {
+        if let Some(theirs) = held(&self.meddler).take() {
             self.set(object, theirs.data);
         }
-        if self.of(object).lock().unwrap().version != kept.version {
+        if held(self.of(object)).version != kept.version {
             return Err(VaultError::Conflict(object));
         }
         let mut data = self.data(object);
         data.extend(kept.data);
         self.set(object, data);
-        self.writes.lock().unwrap().push(object);
+        held(&self.writes).push(object);
         Ok(())
     }
 }

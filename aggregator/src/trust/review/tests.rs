@@ -6,8 +6,12 @@ use super::*;
 
 const OURS: &str = "berth-system";
 
+fn status(answer: Value) -> TokenReviewStatus {
+    serde_json::from_value(answer).unwrap()
+}
+
 fn judged(answer: Value, audience: Audience) -> Result<Principal, Refusal> {
-    judge(&serde_json::from_value(answer).unwrap(), audience, OURS)
+    judge(&status(answer), audience, OURS)
 }
 
 /// A good token of an account of ours, of a pod on node-a.

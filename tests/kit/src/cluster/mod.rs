@@ -1,7 +1,7 @@
 //! A real Kubernetes on this machine: etcd, the API server, controllers, the scheduler, `CoreDNS`,
 //! and nodes with a kubelet, containerd and kube-proxy.
 //!
-//! The control plane and each node are [`machine::Machine`]s: they have namespaces, cgroups and an
+//! The control plane and each node are machines: they have namespaces, cgroups and an
 //! address of their own, and a node has one CPU, so that what runs there sees that node only and
 //! where a pod is placed really matters. Invariant: when a [`Cluster`] is dropped nothing of it is
 //! left, no process, mount, cgroup, link or file; if its process dies before that, its processes die
@@ -59,6 +59,8 @@ pub struct Cluster {
     folder: PathBuf,
     /// The control plane first, then the nodes.
     machines: Vec<Machine>,
+    /// Held until all of it is gone: whoever starts the same number elsewhere waits.
+    _turn: File,
 }
 
 impl Cluster {
@@ -91,11 +93,12 @@ impl Cluster {
     }
 
     fn start_for(id: Id, tools: &Tools, life: Life) -> anyhow::Result<Self> {
-        Self::remove(id, tools).context("remove what an earlier cluster left")?;
         let folder = folder(id, tools);
+        let turn = turn(&folder).context("wait for this cluster's turn")?;
+        Self::remove(id, tools).context("remove what an earlier cluster left")?;
         // It holds keys.
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).context("make the cluster's folder")?;
-        let mut cluster = Self { id, tools: tools.clone(), folder, machines: Vec::new() };
+        let mut cluster = Self { id, tools: tools.clone(), folder, machines: Vec::new(), _turn: turn };
         match cluster.bring_up(life) {
             Ok(()) => Ok(cluster),
             Err(error) => Err(error.context(cluster.last_words())),
@@ -315,6 +318,14 @@ impl Drop for Cluster {
 /// Where a cluster lives.
 fn folder(id: Id, tools: &Tools) -> PathBuf {
     tools.clusters().join(id.name())
+}
+
+/// Waits until no other process holds the cluster of this folder, and holds it.
+fn turn(folder: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(folder.parent().context("name a cluster's folder")?)?;
+    let lock = File::create(folder.with_extension("lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 /// Where the kernel shows this machine's end of the cluster's network.
