@@ -83,6 +83,9 @@ fn a_watch_that_is_opened_again_on_another_aggregator_is_told_to_start_anew() {
     assert_ne!(after, before);
 }
 
+/// A look takes 10 ms and a tick 100 ms: five ticks.
+const LOOKS: u32 = 50;
+
 #[test]
 fn a_killed_agent_leaves_a_counted_gap() {
     let Some(mut node) = Node::start() else { return };
@@ -91,6 +94,12 @@ fn a_killed_agent_leaves_a_counted_gap() {
 
     node.kill_agent();
     wait_for("the stream to end", DEADLINE, || node.status().filter(|status| !status.connected));
+    // Started at once, it would not miss a whole tick.
+    let mut looks = 0;
+    wait_for("some ticks to be missed", DEADLINE, || {
+        looks += 1;
+        (looks > LOOKS).then_some(())
+    });
     node.start_agent();
     let after = wait_for("the new agent", DEADLINE, || {
         node.status().filter(|status| status.connected && status.incarnation != before.incarnation)

@@ -1,4 +1,4 @@
-//! The answers are those of a Kubernetes 1.36 API server to such tokens.
+//! The answers have the shape that the Kubernetes API documents for such tokens; none was recorded yet.
 
 use serde_json::{Value, json};
 
