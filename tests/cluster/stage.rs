@@ -43,10 +43,13 @@ impl Stage {
     /// A cluster with Berth, installed as a person does it: `deploy/base`, with this tree's programs
     /// as its images.
     pub(crate) fn with_berth() -> Option<Self> {
-        let tools = tools()?;
+        tools().map(|tools| Self::install(&tools))
+    }
+
+    fn install(tools: &Tools) -> Self {
         // Built first: a node shares its CPU with the compiler.
         let programs = PROGRAMS.map(|name| (name, program(name, name)));
-        let stage = Self::start(&tools);
+        let stage = Self::start(tools);
         let scratch = tempfile::tempdir().unwrap();
         for (name, program) in programs {
             let archive = scratch.path().join(name);
@@ -56,7 +59,7 @@ impl Stage {
         }
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
         stage.cluster.ask(&["apply", "-k", base.to_str().unwrap()]).unwrap();
-        Some(stage)
+        stage
     }
 
     fn start(tools: &Tools) -> Self {

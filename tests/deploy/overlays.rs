@@ -63,7 +63,8 @@ fn promtool_takes_the_rules() {
     let rules = documents("monitoring/rules.yaml").remove(0);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), at(&rules, "/spec").to_string()).expect("JSON is YAML");
-    let promtool = Command::new("promtool").args(["check", "rules"]).arg(file.path()).stdin(Stdio::null()).output();
+    let promtool =
+        Command::new("promtool").args(["check", "rules"]).arg(file.path()).stdin(Stdio::null()).output();
     let Ok(checked) = promtool else {
         eprintln!("not run: promtool is not on PATH; make tools gets it");
         return;
