@@ -9,10 +9,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
 PROGRAMS := berth berth-agent berth-aggregator berth-loadgen refmodel scanner
 
-.PHONY: help build demo test soak tools lint doc install uninstall clean
+.PHONY: help build demo test soak tools cluster cluster-down cluster-tools lint doc install uninstall clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build every program, optimised
 	cargo build --release --workspace --bins --locked
@@ -20,7 +20,7 @@ build: ## Build every program, optimised
 demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--scanners 2"
 	$(TARGET)/berth demo $(DEMO)
 
-test: tools ## Run every test
+test: tools cluster-tools ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
 soak: ## The long waits: a restart with 100 s of history, and every story of the demonstration
@@ -29,6 +29,15 @@ soak: ## The long waits: a restart with 100 s of history, and every story of the
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"
+
+cluster: cluster-tools ## Start a real Kubernetes of two nodes on this machine, as root on Linux
+	BERTH_CACHE="$(BERTH_CACHE)" cargo run --quiet --locked --package berth-kit --example berth-cluster up
+
+cluster-down: ## End it, and leave nothing
+	BERTH_CACHE="$(BERTH_CACHE)" cargo run --quiet --locked --package berth-kit --example berth-cluster down
+
+cluster-tools: ## Build Kubernetes for the tests and for make cluster, into the cache folder
+	@tests/cluster/tools.sh "$(BERTH_CACHE)"
 
 lint: ## Formatting and lints, as the gate wants them
 	cargo fmt --all --check

@@ -5,13 +5,15 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "deploy/images.rs"]
+mod images;
+#[path = "deploy/overlays.rs"]
+mod overlays;
+#[path = "deploy/rights.rs"]
+mod rights;
 
-use cargo_metadata::MetadataCommand;
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "berth-system";
@@ -19,8 +21,11 @@ const NAMESPACE: &str = "berth-system";
 /// The only uid and gid of every pod and image.
 const UID: u32 = 65_532;
 
-/// Everything that the base makes, and no Role among it.
-const OBJECTS: [(&str, &str); 13] = [
+/// Everything that the base makes.
+const OBJECTS: [(&str, &str); 22] = [
+    ("ClusterRole", "berth-aggregator"),
+    ("ClusterRoleBinding", "berth-aggregator"),
+    ("ConfigMap", "berth-ca"),
     ("ConfigMap", "berth-config"),
     ("DaemonSet", "berth-agent"),
     ("Deployment", "berth-aggregator"),
@@ -29,8 +34,14 @@ const OBJECTS: [(&str, &str); 13] = [
     ("NetworkPolicy", "berth-agent"),
     ("NetworkPolicy", "berth-aggregator"),
     ("NetworkPolicy", "berth-loadgen"),
+    ("Role", "berth-aggregator"),
+    ("Role", "berth-operator"),
+    ("Role", "berth-viewer"),
+    ("RoleBinding", "berth-aggregator"),
+    ("Secret", "berth-tls"),
     ("Service", "berth-aggregator"),
     ("ServiceAccount", "berth-agent"),
+    ("ServiceAccount", "berth-aggregator"),
     ("ServiceAccount", "berth-loadgen"),
     ("ServiceAccount", "berth-operator"),
     ("ServiceAccount", "berth-viewer"),
@@ -41,16 +52,6 @@ const PODS: [(&str, &str, &str); 3] = [
     ("DaemonSet", "berth-agent", "agent"),
     ("Deployment", "berth-aggregator", "aggregator"),
     ("Deployment", "berth-loadgen", "loadgen"),
-];
-
-/// Each target of the Dockerfile, and its binary.
-const IMAGES: [(&str, &str); 6] = [
-    ("agent", "berth-agent"),
-    ("aggregator", "berth-aggregator"),
-    ("loadgen", "berth-loadgen"),
-    ("refmodel", "refmodel"),
-    ("scanner", "scanner"),
-    ("cli", "berth"),
 ];
 
 fn root() -> PathBuf {
@@ -132,7 +133,7 @@ fn every_file_of_the_base_is_a_resource_and_every_resource_is_a_file() {
 }
 
 #[test]
-fn the_base_makes_the_objects_of_the_design_and_grants_nothing() {
+fn the_base_makes_the_objects_of_the_design() {
     let made: BTreeSet<(String, String)> =
         objects().iter().map(|object| (string(object, "/kind"), string(object, "/metadata/name"))).collect();
     let expected = OBJECTS.map(|(kind, name)| (kind.to_owned(), name.to_owned())).into();
@@ -150,6 +151,7 @@ fn every_pod_runs_without_privileges() {
             ("/securityContext/runAsGroup", json!(UID)),
             ("/securityContext/seccompProfile/type", json!("RuntimeDefault")),
             ("/securityContext/supplementalGroups", Value::Null),
+            ("/securityContext/fsGroup", Value::Null),
             ("/hostPID", Value::Null),
             ("/hostIPC", Value::Null),
             ("/hostNetwork", Value::Null),
@@ -177,23 +179,6 @@ fn every_pod_asks_for_what_it_needs_and_has_a_memory_limit() {
     // Throttled, an agent would miss ticks.
     let agent = at(&object("DaemonSet", "berth-agent"), "/spec/template/spec");
     assert_eq!(at(&container(&agent), "/resources/limits/cpu"), Value::Null);
-}
-
-#[test]
-fn no_pod_and_no_account_carries_a_token() {
-    for (name, pod) in pods() {
-        assert_eq!(at(&pod, "/automountServiceAccountToken"), json!(false), "{name}");
-        let projected = list(&pod, "/volumes").iter().any(|volume| volume.get("projected").is_some());
-        assert!(!projected, "{name} projects a token");
-    }
-    for account in objects().iter().filter(|object| string(object, "/kind") == "ServiceAccount") {
-        let name = string(account, "/metadata/name");
-        assert_eq!(at(account, "/automountServiceAccountToken"), json!(false), "{name}");
-    }
-    let account =
-        |name| string(&pods().into_iter().find(|pod| pod.0 == name).unwrap().1, "/serviceAccountName");
-    assert_eq!(account("berth-agent"), "berth-agent");
-    assert_eq!(account("berth-loadgen"), "berth-loadgen");
 }
 
 #[test]
@@ -232,7 +217,8 @@ fn the_agent_runs_on_every_node_and_is_the_last_to_go() {
 fn agents_and_load_workers_are_told_their_node_and_where_the_certificate_lies() {
     let node = json!([{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]);
     let mount = json!({"name": "ca", "mountPath": "/etc/berth/ca", "readOnly": true});
-    let volume = json!({"name": "ca", "configMap": {"name": "berth-ca"}});
+    let certificate = json!({"name": "berth-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]});
+    let volume = json!({"name": "ca", "configMap": certificate});
     for (name, pod) in pods().into_iter().filter(|(name, _)| *name != "berth-aggregator") {
         let container = container(&pod);
         assert_eq!(at(&container, "/env"), node, "{name}");
@@ -326,24 +312,13 @@ fn only_agents_and_load_workers_reach_grpc_and_only_monitoring_reaches_http() {
     ]);
     let aggregator = object("NetworkPolicy", "berth-aggregator");
     assert_eq!(at(&aggregator, "/spec/ingress"), expected);
-    assert_eq!(at(&aggregator, "/spec/egress"), Value::Null, "it dials nobody");
-}
-
-#[test]
-fn the_key_is_readable_for_the_aggregator_only() {
-    let secrets = |pod: &Value| -> Vec<Value> {
-        let volumes = list(pod, "/volumes").into_iter();
-        volumes.filter_map(|volume| volume.get("secret").cloned()).collect()
-    };
-    for (name, pod) in pods() {
-        if name == "berth-aggregator" {
-            let secret = secrets(&pod).remove(0);
-            hold(name, &secret, &[("/secretName", json!("berth-tls")), ("/defaultMode", json!(0o440))]);
-            assert_eq!(at(&pod, "/securityContext/fsGroup"), json!(UID));
-        } else {
-            assert!(secrets(&pod).is_empty(), "{name} mounts a secret");
-        }
-    }
+    let ports = json!([
+        {"port": 53, "protocol": "UDP"},
+        {"port": 53, "protocol": "TCP"},
+        {"port": 443, "protocol": "TCP"},
+        {"port": 6443, "protocol": "TCP"},
+    ]);
+    assert_eq!(at(&aggregator, "/spec/egress"), json!([{"ports": ports}]), "names and the API server");
 }
 
 #[test]
@@ -364,66 +339,6 @@ fn every_flag_in_a_manifest_is_one_that_the_program_knows() {
             let field = format!("{}:", flag.replace('-', "_"));
             assert!(known.contains(&field), "{name} does not know --{flag}");
         }
-    }
-}
-
-#[test]
-fn every_image_has_a_tag_of_this_version_and_a_target() {
-    let kustomization = kustomization();
-    let version = env!("CARGO_PKG_VERSION");
-    let images: Vec<Value> =
-        PODS.iter().map(|(_, name, _)| json!({"name": name, "newTag": version})).collect();
-    assert_eq!(list(&kustomization, "/images"), images);
-    for (name, pod) in pods() {
-        assert_eq!(string(&container(&pod), "/image"), name);
-        assert!(IMAGES.iter().any(|(target, _)| format!("berth-{target}") == name), "{name} has no target");
-    }
-}
-
-/// The Dockerfile's instructions, as words.
-fn instructions() -> Vec<Vec<String>> {
-    let text = text("Dockerfile");
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
-}
-
-#[test]
-fn every_target_of_the_dockerfile_runs_one_binary_of_the_workspace_as_nobody() {
-    let metadata = MetadataCommand::new().no_deps().manifest_path(root().join("Cargo.toml")).exec().unwrap();
-    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
-    let binaries: BTreeSet<&str> =
-        targets.filter(|target| target.is_bin()).map(|target| target.name.as_str()).collect();
-    let instructions = instructions();
-    for (target, binary) in IMAGES {
-        assert!(binaries.contains(binary), "{binary} is no binary of the workspace");
-        let path = format!("/usr/local/bin/{binary}");
-        let stage = [
-            format!("FROM run AS {target}"),
-            format!("COPY --from=build /src/target/release/{binary} {path}"),
-            format!("ENTRYPOINT [\"{path}\"]"),
-        ];
-        let words = stage.map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert!(instructions.windows(3).any(|window| window == words), "target {target}");
-    }
-    let users: Vec<_> = instructions.iter().filter(|words| words[0] == "USER").collect();
-    assert_eq!(users, [&["USER".to_owned(), format!("{UID}:{UID}")]]);
-}
-
-#[test]
-fn the_build_stage_copies_what_the_workspace_needs_and_nothing_that_is_missing() {
-    let copies = instructions().into_iter().filter(|words| words[0] == "COPY" && !words[1].starts_with("--"));
-    let sources: Vec<String> = copies.flat_map(|words| words[1..words.len() - 1].to_vec()).collect();
-    for source in &sources {
-        assert!(
-            root().join(source).try_exists().unwrap(),
-            "the Dockerfile copies {source}, which is not there"
-        );
-    }
-    let metadata = MetadataCommand::new().no_deps().manifest_path(root().join("Cargo.toml")).exec().unwrap();
-    for package in metadata.packages.iter().filter(|package| package.name != "berth") {
-        let folder = package.manifest_path.parent().unwrap().strip_prefix(root()).unwrap().to_owned();
-        let copied = sources.iter().any(|source| Path::new(&folder).starts_with(source));
-        assert!(copied, "the Dockerfile does not copy {folder}");
     }
 }
 

@@ -18,6 +18,9 @@ pub struct Args {
     /// Trust the certificates in this PEM file for an https:// server; read again at each dial
     #[arg(long, value_name = "PATH")]
     ca_file: Option<PathBuf>,
+    /// Show the service account's token in this file; read again at each dial
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
     /// This node's name [default: the host's name]
     #[arg(long, env = "NODE_NAME")]
     node: Option<String>,
@@ -57,6 +60,8 @@ pub struct Server {
     pub uri: Uri,
     /// Trusted certificates, for an https address.
     pub ca_file: Option<PathBuf>,
+    /// Who we are, for an aggregator that asks.
+    pub token_file: Option<PathBuf>,
 }
 
 /// What the agent was told, checked.
@@ -87,11 +92,12 @@ fn refused(text: impl Into<String>) -> UsageError {
 }
 
 impl Server {
-    fn new(url: &str, ca_file: Option<PathBuf>) -> Result<Self, UsageError> {
+    /// An address in the clear is of this machine, so a token never leaves it unencrypted.
+    fn new(url: &str, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Result<Self, UsageError> {
         let refusal = |error: &dyn std::fmt::Display| refused(format!("--server: {error}"));
         let address = ServerAddress::parse(url, ca_file.is_some()).map_err(|error| refusal(&error))?;
         let uri = address.as_str().parse().map_err(|error| refusal(&error))?;
-        Ok(Self { uri, ca_file })
+        Ok(Self { uri, ca_file, token_file })
     }
 }
 
@@ -107,7 +113,7 @@ impl Args {
         }
         debug_assert!(limits::TICK_HZ.contains(&self.hz), "clap checks the same range");
         Ok(Config {
-            server: Server::new(&self.server, self.ca_file)?,
+            server: Server::new(&self.server, self.ca_file, self.token_file)?,
             node: node.map_err(|error| refused(format!("--node: {error}")))?,
             tick_hz: self.hz,
             cpus: cpus.map_err(|error| refused(format!("--cpus: {error}")))?,
@@ -139,6 +145,8 @@ mod tests {
             ["http://10.0.0.1:7700", "http://berth-aggregator:7700", "127.0.0.1:7700", "ftp://x", "", "://"]
         {
             assert!(config(&["--server", bad]).unwrap_err().contains("--server"), "{bad}");
+            let with_token = config(&["--server", bad, "--token-file", "/token"]);
+            assert!(with_token.unwrap_err().contains("--server"), "{bad}");
         }
         assert!(config(&["--server", "https://berth-aggregator:7700"]).unwrap_err().contains("--ca-file"));
         assert!(config(&["--server", "https://berth-aggregator:7700", "--ca-file", "/ca.pem"]).is_ok());

@@ -9,7 +9,7 @@ use berth_core::{
     advice::Advice,
     contention::Episode,
     node::{NodeView, SubjectView},
-    placement::{Advised, InForce, Landscape, NodeSpace, Tenant, advise},
+    placement::{Advised, Landscape, NodeSpace, Tenant, advise},
     sizing::{CpuMilli, MemoryBytes, Peak},
     time::AxisNsec,
 };
@@ -59,6 +59,7 @@ impl Advisory {
             // In a large cluster it takes a while, for which no stream is to wait.
             let computing = spawn_blocking(move || advise(&landscape(&nodes, &journal, now), now));
             let mut advised = computing.await?;
+            advised.notes.extend(self.nodes.names().and_then(|view| view.note()));
             latest.created = keep_created(&mut advised.advice, &latest.created);
             latest.advised = Arc::new(advised);
             latest.at = Some(now);
@@ -68,9 +69,9 @@ impl Advisory {
 }
 
 fn landscape(nodes: &Nodes, journal: &Journal, now: AxisNsec) -> Landscape {
-    let nodes = nodes.all();
+    let space = |view: &NodeView| space(view, nodes.takes_pods(&view.name)?);
     Landscape {
-        nodes: nodes.iter().filter_map(|node| space(&node.view)).collect(),
+        nodes: nodes.all().iter().filter_map(|node| space(&node.view)).collect(),
         episodes: episodes(journal, now),
     }
 }
@@ -91,12 +92,13 @@ fn episodes(journal: &Journal, now: AxisNsec) -> Vec<Episode> {
     all.filter(|episode| counts(episode)).cloned().collect()
 }
 
-fn space(view: &NodeView) -> Option<NodeSpace> {
+fn space(view: &NodeView, takes_pods: bool) -> Option<NodeSpace> {
     let facts = &view.agent.as_ref()?.facts;
     Some(NodeSpace {
         name: view.name.to_string(),
         cpus: facts.cpus,
         memory_bytes: facts.memory_bytes,
+        takes_pods,
         containers: view.subjects.iter().filter(|subject| subject.live).filter_map(tenant).collect(),
     })
 }
@@ -108,7 +110,7 @@ fn tenant(subject: &SubjectView) -> Option<Tenant> {
             cpu: subject.peaks.cpu_millicpu_max_1s.map(CpuMilli),
             memory: subject.peaks.memory_bytes_max.map(MemoryBytes),
         },
-        requests: InForce::Unknown,
+        requests: subject.requests,
     })
 }
 

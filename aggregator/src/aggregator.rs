@@ -9,9 +9,10 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    access::Entrance,
     edge::services,
     error::StartError,
-    http,
+    http, kubernetes,
     listener::{self, GRPC_CONNECTIONS, HTTP_CONNECTIONS, Listener},
     parts::Parts,
     settings::Settings,
@@ -38,24 +39,33 @@ pub struct Aggregator {
 impl Aggregator {
     /// Binds its ports and serves. Errors: a port, a file or the certificate cannot be used.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let server = listener::server(settings.tls.as_ref())?;
         let grpc_socket = listener::bind(settings.listen, "--listen").await?;
         let http_socket = listener::bind(settings.http, "--http").await?;
         let (grpc, http) = (address(&grpc_socket, "--listen")?, address(&http_socket, "--http")?);
         let (stopper, stop) = Stopper::new();
         let tasks = Tasks::default();
+        let access = settings.access.clone();
         let parts = Parts::new(settings, tasks.clone(), stop)?;
+        let Entrance { tls, gate, keeper, serving, client } = access.entrance(&parts).await?;
         let mut keepers = JoinSet::new();
         let (load, nodes) = (Arc::clone(&parts.load), Arc::clone(&parts.nodes));
         keepers.spawn(async move { load.keep_time().await });
         keepers.spawn(async move { nodes.sweep().await });
+        if let Some(keeper) = keeper {
+            keepers.spawn(keeper.keep());
+        }
+        if let Some((client, directory)) = client.zip(parts.directory.clone()) {
+            let gate = gate.clone();
+            let gone = move |uid: Arc<str>| gate.iter().for_each(|gate| gate.forget_pod(&uid));
+            kubernetes::start(&client, &parts, &directory, gone, &mut keepers);
+        }
         let mut servers = JoinSet::new();
-        let pages = Arc::new(parts.metrics());
+        let pages = Arc::new(parts.metrics(serving));
         let listener = Listener::new(http_socket, HTTP_CONNECTIONS);
         servers.spawn(http::serve(listener, pages, parts.stop.clone()));
         let (accepted, connections) = mpsc::channel(ACCEPTED_WAITING);
-        keepers.spawn(Listener::new(grpc_socket, GRPC_CONNECTIONS).accept_into(accepted));
-        let serving = services::serve(parts, server, ReceiverStream::new(connections))?;
+        keepers.spawn(Listener::new(grpc_socket, GRPC_CONNECTIONS).accept_into(tls, accepted));
+        let serving = services::serve(parts, gate, ReceiverStream::new(connections))?;
         servers.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the gRPC server ended; restart the aggregator");

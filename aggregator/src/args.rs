@@ -5,10 +5,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Parser;
 
 use crate::{
+    access::{Access, TlsFiles},
     config::Config,
     error::StartError,
-    settings::{Settings, TlsFiles},
+    settings::Settings,
 };
+
+/// Without the client of the API server, which logs each failed request: we say what that means, once.
+const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Shown below `--help`: scripts rely on it.
 const EXIT_CODES: &str = "\
@@ -27,7 +31,14 @@ pub struct Args {
     /// Where /metrics, /healthz and /readyz are served (HTTP); port 0 takes any.
     #[arg(long, value_name = "ADDRESS", env = "BERTH_HTTP", default_value = "127.0.0.1:7701")]
     http: SocketAddr,
-    /// The certificate (PEM) to serve gRPC with; without it only loopback is allowed.
+    /// Run on a Kubernetes cluster: watch it, serve gRPC under a certificate of its own, and let in
+    /// only who shows a token of the cluster's.
+    #[arg(long, conflicts_with = "tls_cert")]
+    kubernetes: bool,
+    /// Berth's own namespace, whose accounts are believed, and where its Secret and `ConfigMap` lie.
+    #[arg(long, value_name = "NAME", env = "BERTH_NAMESPACE", default_value = "berth-system")]
+    berth_namespace: String,
+    /// The certificate (PEM) to serve gRPC with off Kubernetes; without it only loopback is allowed.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The certificate's key (PEM).
@@ -40,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BERTH_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace.
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = DEFAULT_LOG)]
     pub log: tracing_subscriber::EnvFilter,
 }
 
@@ -51,8 +62,13 @@ impl Args {
             Some(path) => Config::read(&path).map_err(|source| StartError::Config { path, source })?,
             None => Config::none(),
         };
-        let tls = self.tls_cert.zip(self.tls_key).map(|(cert, key)| TlsFiles { cert, key });
-        Settings::new(self.listen, self.http, tls, config, self.data_dir)
+        let files = self.tls_cert.zip(self.tls_key).map(|(cert, key)| TlsFiles { cert, key });
+        let access = match files {
+            _ if self.kubernetes => Access::Kubernetes { namespace: self.berth_namespace },
+            Some(files) => Access::Files(files),
+            None => Access::Loopback,
+        };
+        Settings::new(self.listen, self.http, access, config, self.data_dir)
     }
 }
 
@@ -75,5 +91,15 @@ mod tests {
         assert!(error.to_string().contains("--tls-cert"), "{error}");
         let args = Args::parse_from(["berth-aggregator", "--listen", "[::1]:7700", "--http", "0.0.0.0:7701"]);
         assert!(args.settings().is_ok());
+    }
+
+    #[test]
+    fn on_a_cluster_it_listens_for_all_and_asks_for_tokens() {
+        let args = ["berth-aggregator", "--listen", "0.0.0.0:7700", "--kubernetes"];
+        let settings = Args::parse_from(args).settings().unwrap();
+        let Access::Kubernetes { namespace } = settings.access else { panic!("{settings:?}") };
+        assert_eq!(namespace, "berth-system");
+        let both = [&args[..], &["--tls-cert", "c", "--tls-key", "k"]].concat();
+        assert!(Args::try_parse_from(both).is_err());
     }
 }

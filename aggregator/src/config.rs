@@ -12,6 +12,8 @@
 //!   - role: scanner               # model, scanner, load-generator or other
 //!     namespace: batch            # left out: every namespace
 //!     labels: {app: "scan*"}
+//!     image: "**/scanner:*"       # of any of its containers, on Kubernetes
+//! presets: [kserve, vllm]         # left out: all of kserve, seldon, triton, ray-serve, vllm, certifai
 //! load:
 //!   max_rate_per_sec: 200000      # of one run, over all workers
 //!   max_duration_sec: 3600        # of one run
@@ -25,7 +27,7 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use berth::limits;
-use berth_core::roles::{Roster, RosterConfig, RosterError, Selector, Workload};
+use berth_core::roles::{Preset, Roster, RosterConfig, RosterError, Selector, Workload};
 use serde::Deserialize;
 
 use crate::load::RunLimits;
@@ -44,6 +46,7 @@ const PREPARE_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 struct File {
     workloads: Vec<Workload>,
     roles: Vec<Selector>,
+    presets: Option<Vec<Preset>>,
     load: LoadSection,
 }
 
@@ -142,7 +145,11 @@ impl Config {
             return Err(ConfigError::Load { key: "max_rate_per_sec", value, most: most_rate });
         }
         Ok(Self {
-            roster: Roster::new(RosterConfig { workloads: file.workloads, roles: file.roles })?,
+            roster: Roster::new(RosterConfig {
+                workloads: file.workloads,
+                roles: file.roles,
+                presets: file.presets,
+            })?,
             load: RunLimits {
                 max_rate_per_sec: load.max_rate_per_sec,
                 max_duration: seconds("max_duration_sec", load.max_duration_sec, limits::LOAD_DURATION)?,
@@ -229,6 +236,8 @@ roles:
   - role: scanner
     namespace: batch
     labels: {app: \"scan*\"}
+    image: \"**/scanner:*\"
+presets: [kserve, vllm]
 load:
   max_rate_per_sec: 1000
   max_duration_sec: 60
@@ -248,7 +257,10 @@ load:
             "line 3: there is no key \"max_rate\": write \"max_rate_per_sec\""
         );
         assert_eq!(wrong("workload: []\n"), "line 1: there is no key \"workload\": write \"workloads\"");
-        assert_eq!(wrong("xyz: 1\n"), "line 1: there is no key \"xyz\": write one of workloads, roles, load");
+        assert_eq!(
+            wrong("xyz: 1\n"),
+            "line 1: there is no key \"xyz\": write one of workloads, roles, presets, load"
+        );
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub(crate) struct Counters {
     pub(crate) streams_refused: AtomicU64,
     /// Agents' streams that a newer one replaced.
     pub(crate) takeovers: AtomicU64,
+    /// Tokens that the API server was asked about.
+    pub(crate) token_reviews: AtomicU64,
+    /// Calls that were refused for their token, or for want of one.
+    pub(crate) tokens_refused: AtomicU64,
     /// When agents connect.
     pub(crate) connected_lines: Seldom,
     /// When agents' streams are closed, for whatever reason.

@@ -14,7 +14,9 @@ const ENVIRONMENT: u8 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Plaintext may not leave the machine.
-    #[error("--listen {0} is not loopback: give --tls-cert and --tls-key, or listen on 127.0.0.1")]
+    #[error(
+        "--listen {0} is not loopback: give --kubernetes on a cluster, --tls-cert and --tls-key elsewhere, or listen on 127.0.0.1"
+    )]
     Plaintext(SocketAddr),
     /// A wrong configuration.
     #[error("--config {}", path.display())]
@@ -52,6 +54,9 @@ pub enum StartError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cluster cannot be spoken to.
+    #[error("--kubernetes: there is no cluster here: run in a pod with a service account, or set KUBECONFIG")]
+    Kubernetes(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The data directory cannot be written.
     #[error("--data-dir {} cannot be written: give a directory that is yours", path.display())]
     DataDir {
@@ -76,6 +81,7 @@ impl StartError {
             Self::PortInUse { .. }
             | Self::Listen { .. }
             | Self::Tls { .. }
+            | Self::Kubernetes(_)
             | Self::DataDir { .. }
             | Self::Entropy(_)
             | Self::Server(_) => ENVIRONMENT,

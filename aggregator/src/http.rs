@@ -67,7 +67,10 @@ fn respond(request: &Request<Incoming>, pages: &Metrics) -> Response<Full<Bytes>
             metrics
         }
         "/healthz" => text(StatusCode::OK, "ok\n".into()),
-        "/readyz" => text(StatusCode::OK, pages.ready()),
+        "/readyz" => match pages.ready() {
+            Ok(line) => text(StatusCode::OK, line),
+            Err(line) => text(StatusCode::SERVICE_UNAVAILABLE, line.to_owned()),
+        },
         _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n".into()),
     }
 }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod advisory;
 mod aggregator;
 pub mod args;
@@ -19,6 +20,7 @@ mod error;
 mod http;
 mod ingest;
 mod journal;
+mod kubernetes;
 mod listener;
 mod load;
 mod metrics;
@@ -29,8 +31,10 @@ mod query;
 mod seldom;
 mod settings;
 mod tasks;
+pub mod trust;
 
+pub use access::{Access, TlsFiles};
 pub use aggregator::Aggregator;
 pub use error::StartError;
 pub use program::run;
-pub use settings::{Settings, TlsFiles};
+pub use settings::Settings;

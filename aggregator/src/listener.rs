@@ -2,29 +2,25 @@
 //!
 //! Invariant: every limit of the transport is set here, with its reason; the libraries' defaults
 //! leave several of them open (tonic hands its unset options through, which switches hyper's bounds
-//! on streams and on locally reset ones off). Deliberately absent: authentication.
+//! on streams and on locally reset ones off), and tonic bounds neither the number nor the time of
+//! handshakes, so they are made here. Deliberately absent: authentication, which is of each call.
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod connection;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use berth::limits;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::timeout,
 };
-use tonic::transport::{
-    Identity, Server, ServerTlsConfig,
-    server::{Connected, TcpConnectInfo},
-};
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::Server;
 
-use crate::{error::StartError, settings::TlsFiles};
+pub(crate) use self::connection::Connection;
+use crate::error::StartError;
 
 /// gRPC connections: 5,000 agents, load workers and people, with headroom.
 pub(crate) const GRPC_CONNECTIONS: usize = 6_000;
@@ -55,13 +51,17 @@ const LOCAL_ERROR_RESETS: usize = 64;
 /// A TLS handshake takes two round trips; a peer that takes longer holds a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Handshakes under way: each costs the CPU 0.1 ms, so what is bounded here are peers that are slow,
+/// or silent; the rest of the connections is left to those that have shaken hands.
+const HANDSHAKES: usize = 512;
+
 /// After an accept that failed, as when file descriptors ran out, before the next one: some may be
 /// free by then, and the log gets one line a second.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
 /// The gRPC server, with every limit set.
-pub(crate) fn server(tls: Option<&TlsFiles>) -> Result<Server, StartError> {
-    let server = Server::builder()
+pub(crate) fn server() -> Server {
+    Server::builder()
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -72,20 +72,7 @@ pub(crate) fn server(tls: Option<&TlsFiles>) -> Result<Server, StartError> {
         .http2_max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS))
         .http2_keepalive_interval(Some(limits::KEEPALIVE_PERIOD))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
-        .accept_http1(false);
-    let Some(files) = tls else { return Ok(server) };
-    let read = |flag: &'static str, path: &std::path::Path| {
-        let unusable =
-            |source: io::Error| StartError::Tls { flag, path: path.to_owned(), source: source.into() };
-        fs::read(path).map_err(unusable)
-    };
-    let identity = Identity::from_pem(read("--tls-cert", &files.cert)?, read("--tls-key", &files.key)?);
-    let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_TIMEOUT);
-    server.tls_config(config).map_err(|source| StartError::Tls {
-        flag: "--tls-cert",
-        path: files.cert.clone(),
-        source: source.into(),
-    })
+        .accept_http1(false)
 }
 
 /// Binds a socket; a port that is taken is the usual reason why it fails.
@@ -120,7 +107,7 @@ impl Listener {
                         tracing::debug!(%error, "a connection ended as it was accepted");
                         continue;
                     }
-                    return Connection { stream, _place: place };
+                    return Connection::new(stream, place);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed, trying again");
@@ -130,71 +117,43 @@ impl Listener {
         }
     }
 
-    /// Accepts for as long as somebody takes the connections.
-    pub(crate) async fn accept_into(self, connections: mpsc::Sender<io::Result<Connection>>) {
+    /// Accepts, and shakes hands where it is asked to, for as long as somebody takes the connections.
+    pub(crate) async fn accept_into(
+        self,
+        tls: Option<TlsAcceptor>,
+        connections: mpsc::Sender<io::Result<Connection>>,
+    ) {
+        let mut handshakes = JoinSet::new();
         loop {
-            let connection = tokio::select! {
-                connection = self.accept() => connection,
+            tokio::select! {
+                connection = self.accept(), if handshakes.len() < HANDSHAKES => {
+                    handshakes.spawn(secured(connection, tls.clone()));
+                }
+                Some(secured) = handshakes.join_next() => {
+                    if let Ok(Some(connection)) = secured
+                        && connections.send(Ok(connection)).await.is_err()
+                    {
+                        return;
+                    }
+                }
                 () = connections.closed() => return,
-            };
-            if connections.send(Ok(connection)).await.is_err() {
-                return;
             }
         }
     }
 }
 
-/// A connection that gives its place back when it ends.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+/// The connection after its handshake; peers that do not finish one are many and harmless.
+async fn secured(connection: Connection, tls: Option<TlsAcceptor>) -> Option<Connection> {
+    let Some(tls) = tls else { return Some(connection) };
+    match timeout(HANDSHAKE_TIMEOUT, connection.secure(&tls)).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
     }
 }

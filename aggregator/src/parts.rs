@@ -2,17 +2,22 @@
 
 use std::{path::Path, sync::Arc};
 
+use berth_core::roles::Roster;
+
 use crate::{
+    access::Access,
     clock::Clock,
     counters::Counters,
     entropy::random_u64,
     error::StartError,
     ingest::Nodes,
     journal::Journal,
+    kubernetes::Directory,
     load::Load,
     metrics::Metrics,
     settings::Settings,
     tasks::{Stop, Tasks},
+    trust::Serving,
 };
 
 /// What the services share.
@@ -24,6 +29,10 @@ pub(crate) struct Parts {
     pub(crate) counters: Arc<Counters>,
     /// What was found.
     pub(crate) journal: Arc<Journal>,
+    /// Who has which role.
+    pub(crate) roster: Arc<Roster>,
+    /// Who is who on the cluster; `None` off Kubernetes.
+    pub(crate) directory: Option<Arc<Directory>>,
     /// Who was heard.
     pub(crate) nodes: Arc<Nodes>,
     /// What runs.
@@ -40,10 +49,20 @@ impl Parts {
         let clock = Clock::start();
         let counters = Arc::new(Counters::default());
         let journal = Self::journal(settings.data_dir.as_deref())?;
-        let roster = settings.config.roster;
-        let nodes = Nodes::new(roster, clock, Arc::clone(&journal), Arc::clone(&counters), tasks.clone());
-        let load = Load::new(settings.config.load, clock, tasks.clone(), stop.clone());
-        Ok(Self { clock, counters, journal, nodes: Arc::new(nodes), load: Arc::new(load), tasks, stop })
+        let roster = Arc::new(settings.config.roster);
+        let on_cluster = matches!(settings.access, Access::Kubernetes { .. });
+        let directory = on_cluster.then(|| Arc::new(Directory::new(clock)));
+        let nodes = Nodes::new(
+            Arc::clone(&roster),
+            directory.clone(),
+            clock,
+            Arc::clone(&journal),
+            Arc::clone(&counters),
+            tasks.clone(),
+        );
+        let (nodes, load) =
+            (Arc::new(nodes), Load::new(settings.config.load, clock, tasks.clone(), stop.clone()));
+        Ok(Self { clock, counters, journal, roster, directory, nodes, load: Arc::new(load), tasks, stop })
     }
 
     fn journal(data_dir: Option<&Path>) -> Result<Arc<Journal>, StartError> {
@@ -56,12 +75,13 @@ impl Parts {
     }
 
     /// What is scraped.
-    pub(crate) fn metrics(&self) -> Metrics {
+    pub(crate) fn metrics(&self, certificate: Option<Arc<Serving>>) -> Metrics {
         Metrics {
             nodes: Arc::clone(&self.nodes),
             journal: Arc::clone(&self.journal),
             load: Arc::clone(&self.load),
             counters: Arc::clone(&self.counters),
+            certificate,
         }
     }
 }

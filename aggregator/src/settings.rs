@@ -2,23 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::{config::Config, error::StartError};
-
-/// Where the certificate and its key lie.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate, PEM.
-    pub cert: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-}
+use crate::{access::Access, config::Config, error::StartError};
 
 /// What an aggregator is started with.
 #[derive(Debug)]
 pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) access: Access,
     pub(crate) config: Config,
     pub(crate) data_dir: Option<PathBuf>,
 }
@@ -28,13 +19,13 @@ impl Settings {
     pub fn new(
         listen: SocketAddr,
         http: SocketAddr,
-        tls: Option<TlsFiles>,
+        access: Access,
         config: Config,
         data_dir: Option<PathBuf>,
     ) -> Result<Self, StartError> {
-        if tls.is_none() && !listen.ip().is_loopback() {
+        if matches!(access, Access::Loopback) && !listen.ip().is_loopback() {
             return Err(StartError::Plaintext(listen));
         }
-        Ok(Self { listen, http, tls, config, data_dir })
+        Ok(Self { listen, http, access, config, data_dir })
     }
 }

@@ -2,18 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::connect::Address;
-use crate::exit::Failure;
+use crate::cluster::{Choice, Target};
+use crate::connect::{Address, Place};
+use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
-use crate::{Invocation, advise, demo, explain, load, report, roles, top};
+use crate::scope::Scope;
+use crate::{Invocation, advise, demo, explain, load, proxy, report, roles, samples, status, top, uninstall};
 
 /// Shown below `--help`: scripts rely on it.
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, and nothing is wrong
-  1    something was found: an open episode, advice
+  1    something was found: an open episode, advice, a part that is degraded, a label left behind
   2    the command line is wrong, or names something that is not there
   3    the aggregator or the target is out of reach, or this machine does not let it be done
   4    reserved for a missed service level objective
@@ -38,11 +42,26 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// What stdout carries.
-    #[arg(short, long, global = true, value_enum, value_name = "table|json", hide_possible_values = true, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_enum, value_name = "table|wide|json|yaml|name", hide_possible_values = true, default_value_t = Format::Table)]
     output: Format,
     /// Write no colours.
     #[arg(long, global = true, env = "NO_COLOR", num_args = 0, default_missing_value = "1")]
     no_color: Option<String>,
+    /// Only pods of this namespace; by default the context's, or all where there is no cluster.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Pods of all namespaces.
+    #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Ask the aggregator in the cluster of this kubeconfig context.
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+    /// Ask the aggregator in the cluster of this kubeconfig.
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where Berth is installed in the cluster.
+    #[arg(long, global = true, value_name = "NAME", default_value = "berth-system")]
+    berth_namespace: String,
     /// Where berth-aggregator listens; port 7700 of this machine by default.
     #[arg(long, global = true, value_name = "URL", env = "BERTH_SERVER")]
     server: Option<String>,
@@ -57,9 +76,38 @@ impl Global {
         Output::new(self.output, self.no_color.as_deref().is_some_and(|set| !set.is_empty()))
     }
 
-    /// Where the aggregator is.
-    pub fn address(&self, invocation: Invocation) -> Result<Address, Failure> {
-        Address::new(self.server.as_deref(), self.ca_file.as_deref(), invocation)
+    /// Where the aggregator is, and which pods matter.
+    pub fn place(&self, invocation: Invocation) -> Result<Place, Failure> {
+        let address =
+            if self.names_cluster() || self.server.is_none() && invocation == Invocation::KubectlPlugin {
+                Address::Cluster(Box::new(self.target()?))
+            } else {
+                Address::of_server(self.server.as_deref(), self.ca_file.as_deref())?
+            };
+        let scope = match (&self.namespace, address.target()) {
+            (Some(namespace), _) => Scope::Named(namespace.clone()),
+            (None, Some(target)) if !self.all_namespaces => Scope::Context(target.namespace().to_owned()),
+            (None, _) => Scope::All,
+        };
+        Ok(Place { address, scope })
+    }
+
+    /// The cluster, for commands that make no sense without one.
+    pub fn target(&self) -> Result<Target, Failure> {
+        if self.ca_file.is_some() {
+            let message =
+                "--ca-file is for --server: in a cluster the aggregator publishes its own certificate";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Target::choose(Choice {
+            kubeconfig: self.kubeconfig.as_deref(),
+            context: self.context.as_deref(),
+            berth_namespace: &self.berth_namespace,
+        })
+    }
+
+    fn names_cluster(&self) -> bool {
+        self.context.is_some() || self.kubeconfig.is_some()
     }
 }
 
@@ -78,14 +126,33 @@ pub enum Command {
     Load(load::Args),
     /// Show which container has which role, and why
     Roles(roles::Args),
+    /// Print what the agents measured, a value a line
+    Samples(samples::Args),
+    /// Show in ten lines what is up, what each node lets us see, and what is degraded
+    Status(status::Args),
+    /// Open a port of this machine that leads to the aggregator, with the token added
+    Proxy(proxy::Args),
+    /// Name the labels and taints that Berth's advice left in the cluster
+    Uninstall(uninstall::Args),
     /// Show Berth at work on this machine, without a cluster
     Demo(demo::Args),
 }
 
 /// Parses the process's arguments under the name that the person typed.
 pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
-    let matches = named(Cli::command(), invocation).try_get_matches()?;
+    let mut command = named(Cli::command(), invocation);
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    if names_two_places(&matches) {
+        let message = "--server names an aggregator, --context and --kubeconfig a cluster: give one of them";
+        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    }
     Cli::from_arg_matches(&matches)
+}
+
+/// `BERTH_SERVER` is no conflict: flags come before the environment.
+fn names_two_places(matches: &ArgMatches) -> bool {
+    let typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    typed("server") && (typed("context") || typed("kubeconfig"))
 }
 
 /// Help speaks of `kubectl berth` to those who typed that.
@@ -110,6 +177,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// With a kubeconfig whose current context prefers the namespace shop.
+    fn place(args: &[&str]) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config");
+        let kubeconfig =
+            "{current-context: a, contexts: [{name: a, context: {cluster: c, namespace: shop}}]}";
+        std::fs::write(&file, kubeconfig).unwrap();
+        let cluster = ["--kubeconfig", file.to_str().unwrap()];
+        let cluster = if args.contains(&"--server") { &[][..] } else { &cluster[..] };
+        let cli = Cli::try_parse_from([&["berth", "report"], args, cluster].concat()).unwrap();
+        cli.global.place(Invocation::Berth).unwrap()
+    }
+
+    #[test]
+    fn a_cluster_is_asked_about_its_contexts_namespace_and_a_server_about_all() {
+        let scope = |args: &[&str]| place(args).scope;
+        assert_eq!(scope(&[]), Scope::Context("shop".to_owned()));
+        assert_eq!(scope(&["-n", "other"]), Scope::Named("other".to_owned()));
+        assert_eq!(scope(&["-A"]), Scope::All);
+        let server = place(&["--server", "http://127.0.0.1:1"]);
+        assert_eq!((server.scope, server.address.target().is_none()), (Scope::All, true));
     }
 
     #[test]

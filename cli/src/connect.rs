@@ -1,7 +1,7 @@
 //! The way to the aggregator.
 //!
-//! Every failure on it becomes one line that names the address and the mend. Deliberately absent:
-//! tokens and port-forwarding through the API server; for now somebody else opens the way.
+//! Every failure on it becomes one line that names the address and the mend. How a cluster's
+//! aggregator is reached is [`crate::cluster`]'s.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,13 @@ use berth::wire::advisor_client::AdvisorClient;
 use berth::wire::episodes_client::EpisodesClient;
 use berth::wire::load_client::LoadClient;
 use berth::wire::samples_client::SamplesClient;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
-use crate::Invocation;
+use crate::cluster::{Account, Target};
 use crate::exit::{Exit, Failure};
+use crate::line::Line;
+use crate::scope::Scope;
 use crate::view::plain;
 
 /// Where an aggregator on this machine listens.
@@ -34,92 +36,125 @@ const NODES_SHOWN: usize = 8;
 /// Until an answer begins. An aggregator answers from memory; one that takes longer is in trouble.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What to try when there is none at a URL.
+const MEND: &str = "is it running? Try `berth demo --keep`, or give --server";
+
 /// Where the aggregator is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    url: ServerAddress,
-    ca_file: Option<PathBuf>,
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// At a URL.
+    Url {
+        /// Host and port.
+        url: ServerAddress,
+        /// What signed an https server's certificate.
+        ca_file: Option<PathBuf>,
+    },
+    /// In a cluster.
+    Cluster(Box<Target>),
+}
+
+/// Where the aggregator is, and which pods matter.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The aggregator.
+    pub address: Address,
+    /// The pods.
+    pub scope: Scope,
 }
 
 impl Address {
-    /// From the flags; nothing is opened yet.
-    pub fn new(
-        server: Option<&str>,
-        ca_file: Option<&Path>,
-        invocation: Invocation,
-    ) -> Result<Self, Failure> {
-        let url = match (server, invocation) {
-            (Some(url), _) => url,
-            (None, Invocation::Berth) => DEFAULT_URL,
-            (None, Invocation::KubectlPlugin) => {
-                return Err(usage(
-                    "kubectl berth cannot forward a port yet: run \
-                    `kubectl -n berth-system port-forward svc/berth-aggregator 7700` and give \
-                    --server https://localhost:7700 --ca-file ca.crt",
-                ));
-            }
-        };
-        let url = ServerAddress::parse(url, ca_file.is_some())
+    /// A server's, or this machine's; nothing is opened yet.
+    pub fn of_server(server: Option<&str>, ca_file: Option<&Path>) -> Result<Self, Failure> {
+        let url = ServerAddress::parse(server.unwrap_or(DEFAULT_URL), ca_file.is_some())
             .map_err(|error| usage(format!("--server: {error}")))?;
-        Ok(Self { url, ca_file: ca_file.map(Path::to_path_buf) })
+        Ok(Self::Url { url, ca_file: ca_file.map(Path::to_path_buf) })
     }
 
     /// Opens the connection, so that a wrong address is found before anything is asked.
     pub async fn connect(&self) -> anyhow::Result<Server> {
-        let mut endpoint = Endpoint::from_shared(self.url.as_str().to_owned())
-            .with_context(|| format!("dial {}", self.url))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE_PERIOD)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        if let Some(path) = &self.ca_file {
-            let pem = fs::read(path).with_context(|| format!("read --ca-file {}", path.display()))?;
-            endpoint = endpoint
-                .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
-                .with_context(|| format!("use the certificate in {}", path.display()))?;
+        match self {
+            Self::Url { url, ca_file } => at_url(url, ca_file.as_deref()).await,
+            Self::Cluster(target) => Ok(Box::pin(target.cluster().await?.connect(Account::Viewer)).await?),
         }
-        let channel = endpoint.connect().await.map_err(|error| self.unreachable(&root_cause(&error)))?;
-        Ok(Server { address: self.clone(), channel })
     }
 
-    fn unreachable(&self, why: &str) -> Failure {
-        Failure::new(
-            Exit::Environment,
-            format!(
-                "cannot reach berth-aggregator at {} ({why}): is it running? Try `berth demo --keep`, or give --server",
-                self.url
-            ),
-        )
+    /// The cluster, for commands that need more than the aggregator.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Url { .. } => None,
+            Self::Cluster(target) => Some(target),
+        }
     }
 }
 
-/// A connection that reopens itself.
+async fn at_url(url: &ServerAddress, ca_file: Option<&Path>) -> anyhow::Result<Server> {
+    let mut endpoint =
+        Endpoint::from_shared(url.as_str().to_owned()).with_context(|| format!("dial {url}"))?;
+    endpoint = tuned(endpoint.connect_timeout(CONNECT_TIMEOUT));
+    if let Some(path) = ca_file {
+        let pem = fs::read(path).with_context(|| format!("read --ca-file {}", path.display()))?;
+        endpoint = endpoint
+            .tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+            .with_context(|| format!("use the certificate in {}", path.display()))?;
+    }
+    let name = format!("berth-aggregator at {url}");
+    match endpoint.connect().await {
+        Ok(channel) => Ok(Server::new(Line::open(channel), name, MEND.to_owned())),
+        Err(error) => Err(unreachable(&name, MEND, &root_cause(&error)).into()),
+    }
+}
+
+fn unreachable(name: &str, mend: &str, why: &str) -> Failure {
+    Failure::new(Exit::Environment, format!("cannot reach {name} ({why}): {mend}"))
+}
+
+/// What holds for every connection, however its bytes travel.
+pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .timeout(CALL_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_PERIOD)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+}
+
+/// An aggregator that answered.
 #[derive(Debug, Clone)]
 pub struct Server {
-    address: Address,
-    channel: Channel,
+    line: Line,
+    /// How a person is told of it.
+    name: String,
+    /// What to try when it is out of reach.
+    mend: String,
 }
 
 impl Server {
+    pub(crate) fn new(line: Line, name: String, mend: String) -> Self {
+        Self { line, name, mend }
+    }
+
+    /// For calls that are passed on as they are.
+    pub(crate) fn line(&self) -> Line {
+        self.line.clone()
+    }
+
     /// Who suffers, how much, from whom.
-    pub fn episodes(&self) -> EpisodesClient<Channel> {
-        EpisodesClient::new(self.channel.clone())
+    pub fn episodes(&self) -> EpisodesClient<Line> {
+        EpisodesClient::new(self.line.clone())
     }
 
     /// What to change.
-    pub fn advisor(&self) -> AdvisorClient<Channel> {
-        AdvisorClient::new(self.channel.clone())
+    pub fn advisor(&self) -> AdvisorClient<Line> {
+        AdvisorClient::new(self.line.clone())
     }
 
     /// What the agents saw.
-    pub fn samples(&self) -> SamplesClient<Channel> {
-        SamplesClient::new(self.channel.clone())
+    pub fn samples(&self) -> SamplesClient<Line> {
+        SamplesClient::new(self.line.clone())
     }
 
     /// Load runs by workers.
-    pub fn load(&self) -> LoadClient<Channel> {
-        LoadClient::new(self.channel.clone())
+    pub fn load(&self) -> LoadClient<Line> {
+        LoadClient::new(self.line.clone())
     }
 
     /// Errors: it has not heard of the node, and says of which it has.
@@ -141,25 +176,26 @@ impl Server {
     /// A refused call as a line for a person.
     pub fn failure(&self, status: &Status) -> Failure {
         let said = status.message();
+        let environment = |line: String| Failure::new(Exit::Environment, line);
         match status.code() {
             Code::NotFound | Code::InvalidArgument | Code::OutOfRange => usage(said),
-            Code::Unauthenticated | Code::PermissionDenied => Failure::new(
-                Exit::Environment,
-                format!("{} does not let you ask that: {said}", self.address.url),
-            ),
-            Code::Unimplemented => Failure::new(
-                Exit::Environment,
-                format!(
-                    "{} does not know this question: is it the gRPC port (7700) of a berth-aggregator of this version?",
-                    self.address.url
-                ),
-            ),
-            Code::DeadlineExceeded | Code::Cancelled => {
-                self.address.unreachable(&format!("no answer within {CALL_TIMEOUT:?}"))
+            Code::Unauthenticated | Code::PermissionDenied => {
+                environment(format!("{} does not let you ask that: {said}", self.name))
             }
-            Code::Unavailable => self.address.unreachable(said),
-            code => Failure::new(Exit::Environment, format!("{} failed ({code}): {said}", self.address.url)),
+            Code::Unimplemented => environment(format!(
+                "{} does not know this question: is it the gRPC port (7700) of a berth-aggregator of this version?",
+                self.name
+            )),
+            Code::DeadlineExceeded | Code::Cancelled => {
+                self.unreachable(&format!("no answer within {CALL_TIMEOUT:?}"))
+            }
+            Code::Unavailable => self.unreachable(said),
+            code => environment(format!("{} failed ({code}): {said}", self.name)),
         }
+    }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        unreachable(&self.name, &self.mend, why)
     }
 }
 
@@ -186,7 +222,7 @@ fn usage(message: impl Into<String>) -> Failure {
 }
 
 /// The last of an error's sources says what happened; those above it say only "transport error".
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -198,22 +234,21 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    fn refusal(server: Option<&str>, ca_file: Option<&str>, invocation: Invocation) -> String {
-        Address::new(server, ca_file.map(Path::new), invocation).unwrap_err().to_string()
+    fn refusal(server: Option<&str>, ca_file: Option<&str>) -> String {
+        Address::of_server(server, ca_file.map(Path::new)).unwrap_err().to_string()
     }
 
     #[test]
     fn an_address_that_cannot_work_is_refused_with_the_mend() {
-        let berth = Invocation::Berth;
-        assert!(refusal(Some("node:7700"), None, berth).contains("http://host:port"));
-        assert!(refusal(Some("https://node:7700"), None, berth).contains("needs --ca-file"));
-        assert!(refusal(Some("http://node:7700"), None, berth).contains("use https:// and --ca-file"));
-        assert!(refusal(Some("http://node:7700"), Some("ca.pem"), berth).contains("is for https"));
-        assert!(refusal(None, None, Invocation::KubectlPlugin).contains("port-forward"));
+        assert!(refusal(Some("node:7700"), None).contains("http://host:port"));
+        assert!(refusal(Some("https://node:7700"), None).contains("needs --ca-file"));
+        assert!(refusal(Some("http://node:7700"), None).contains("use https:// and --ca-file"));
+        assert!(refusal(Some("http://node:7700"), Some("ca.pem")).contains("is for https"));
     }
 
     #[test]
     fn without_flags_the_aggregator_is_on_this_machine() {
-        assert_eq!(Address::new(None, None, Invocation::Berth).unwrap().url.as_str(), DEFAULT_URL);
+        let Address::Url { url, .. } = Address::of_server(None, None).unwrap() else { panic!("no URL") };
+        assert_eq!(url.as_str(), DEFAULT_URL);
     }
 }

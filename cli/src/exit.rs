@@ -40,7 +40,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// A failure whose exit code is not the usual one, [`Exit::Environment`].
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     exit: Exit,

@@ -17,18 +17,25 @@ use tokio::runtime;
 
 pub mod advise;
 pub mod args;
+pub mod cluster;
 pub mod connect;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+pub mod line;
 pub mod load;
 pub mod output;
 pub mod patience;
+pub mod proxy;
 pub mod report;
 pub mod roles;
+pub mod samples;
+pub mod scope;
+pub mod status;
 pub mod stop;
 pub mod text;
 pub mod top;
+pub mod uninstall;
 pub mod view;
 
 use args::{Cli, Command};
@@ -79,13 +86,19 @@ fn execute(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::Result<
 
 /// Commands with something to tidy up at Ctrl-C see to it themselves.
 async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::Result<Exit> {
-    let address = || cli.global.address(invocation);
+    let place = || cli.global.place(invocation);
     match cli.command {
-        Command::Report(args) => stop::or_stopped(report::run(args, &address()?, output)).await,
-        Command::Explain(args) => stop::or_stopped(explain::run(args, &address()?, output)).await,
-        Command::Advise(args) => stop::or_stopped(advise::run(args, &address()?, output)).await,
-        Command::Top(args) => stop::or_stopped(top::run(args, &address()?, output)).await,
-        Command::Roles(args) => stop::or_stopped(roles::run(args, &address()?, output)).await,
+        Command::Report(args) => stop::or_stopped(report::run(args, &place()?, output)).await,
+        Command::Explain(args) => stop::or_stopped(explain::run(args, &place()?, output)).await,
+        Command::Advise(args) => stop::or_stopped(advise::run(args, &place()?, output)).await,
+        Command::Top(args) => stop::or_stopped(top::run(args, &place()?, output)).await,
+        Command::Roles(args) => stop::or_stopped(roles::run(args, &place()?, output)).await,
+        Command::Samples(args) => stop::or_stopped(samples::run(args, &place()?, output)).await,
+        Command::Status(status::Args {}) => stop::or_stopped(status::run(&place()?, output)).await,
+        Command::Proxy(args) => stop::or_stopped(proxy::run(args, &cli.global.target()?, output)).await,
+        Command::Uninstall(args) => {
+            stop::or_stopped(uninstall::run(args, &cli.global.target()?, output)).await
+        }
         Command::Load(args) => load::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
     }

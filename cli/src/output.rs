@@ -21,8 +21,14 @@ const SPIN: Duration = Duration::from_millis(120);
 pub enum Format {
     /// For people.
     Table,
-    /// For programs.
+    /// For people with room for more columns.
+    Wide,
+    /// For programs: an object a line.
     Json,
+    /// For programs and people: a document an object.
+    Yaml,
+    /// For `xargs`: what kubectl calls each row, a line each.
+    Name,
 }
 
 /// Both streams, and what may be done to them.
@@ -62,11 +68,27 @@ impl Output {
         stdout.flush()
     }
 
-    /// Data: one object, on one line so that many make JSON lines.
-    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_string(value)?;
-        line.push('\n');
-        self.text(&line)
+    /// Data: one object, as a document where YAML is asked for, else on one line, so that many make
+    /// JSON lines.
+    pub fn object(&self, value: &impl Serialize) -> io::Result<()> {
+        let text = if self.format == Format::Yaml {
+            format!("---\n{}", serde_saphyr::to_string(value).map_err(io::Error::other)?)
+        } else {
+            serde_json::to_string(value)?
+        };
+        self.text(if text.ends_with('\n') { text } else { text + "\n" }.as_str())
+    }
+
+    /// Data: names, a line each, none twice in a row.
+    pub fn names(&self, names: impl IntoIterator<Item = String>) -> io::Result<()> {
+        let mut names: Vec<String> = names.into_iter().collect();
+        names.dedup();
+        self.text(&names.into_iter().fold(String::new(), |text, name| text + &name + "\n"))
+    }
+
+    /// Whether there is room for more columns.
+    pub fn is_wide(&self) -> bool {
+        self.format == Format::Wide
     }
 
     /// Talk: one line to stderr. It is lost when stderr is closed, as there is nowhere to say so.

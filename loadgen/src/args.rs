@@ -25,9 +25,12 @@ pub(crate) struct Args {
     /// Where berth-aggregator listens.
     #[arg(long, value_name = "URL", env = "BERTH_SERVER", default_value = "http://127.0.0.1:7700")]
     server: String,
-    /// The certificate (PEM) that signed an https server's.
+    /// The certificate (PEM) that signed an https server's; read again at each dial.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Show the service account's token in this file; read again at each call.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Unique among the workers; by default the host's name, which is a pod's.
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
@@ -47,6 +50,7 @@ impl Args {
         Ok(Worker {
             server: ServerAddress::parse(&self.server, self.ca_file.is_some())?,
             ca_file: self.ca_file,
+            token_file: self.token_file,
             id: name("--id", self.id)?,
             node: name("--node", self.node)?,
         })
@@ -68,6 +72,7 @@ mod tests {
             (&["--server", "node:7700"][..], "http://host:port"),
             (&["--server", "https://node:7700"], "needs --ca-file"),
             (&["--server", "http://node:7700"], "use https:// and --ca-file"),
+            (&["--server", "http://node:7700", "--token-file", "t"], "use https:// and --ca-file"),
             (&["--id", "a b"], "--id \"a b\" is no name"),
             (&["--id", "w\n1"], "letters, digits"),
         ] {

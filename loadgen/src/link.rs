@@ -5,6 +5,7 @@
 //! one. Deliberately absent: a queue of runs; a worker has one,
 //! and a new order to prepare replaces it.
 
+mod identity;
 mod job;
 mod pauses;
 mod wire_form;
@@ -20,9 +21,12 @@ use berth::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{
+    service::interceptor::InterceptedService,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
 
-use self::{job::Job, pauses::Pauses};
+use self::{identity::Identity, job::Job, pauses::Pauses};
 use crate::clock::{BootNanos, MonoNanos};
 
 /// Messages on their way up: a few seconds' worth, so that a stalled aggregator holds up a bounded
@@ -32,6 +36,9 @@ const MESSAGES_WAITING: usize = 16;
 /// A handshake over the slowest link that load would be sent from.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The aggregator, as this worker calls it.
+type Workers = LoadWorkersClient<InterceptedService<Channel, Identity>>;
+
 /// Who this worker is, and whom it works for.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -39,6 +46,8 @@ pub struct Worker {
     pub server: ServerAddress,
     /// The certificate (PEM) that signed an https server's.
     pub ca_file: Option<PathBuf>,
+    /// The token that says who it is, for an aggregator that asks.
+    pub token_file: Option<PathBuf>,
     /// Unique among the workers.
     pub id: NodeName,
     /// Where it runs.
@@ -46,15 +55,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Works until `stop` is done. Errors: the server's certificate cannot be used; an aggregator
-    /// that is away is waited for.
-    pub async fn work(&self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let endpoint = self.endpoint()?;
+    /// Works until `stop` is done; an aggregator that is away, or a certificate or token that is not
+    /// there yet, is waited for.
+    pub async fn work(&self, stop: impl Future<Output = ()>) {
         let mut pauses = Pauses::new(&self.id);
         let again = async {
             let mut said = String::new();
             loop {
-                let (error, lived) = self.session(&endpoint).await;
+                let (error, lived) = self.session().await;
                 let pause = pauses.after(lived);
                 let error = format!("{error:#}");
                 if error != said || Pauses::is_steady(lived) {
@@ -68,14 +76,14 @@ impl Worker {
             () = again => {}
             () = stop => {}
         }
-        Ok(())
     }
 
     /// Why one session ended, and how long its stream lived.
-    async fn session(&self, endpoint: &Endpoint) -> (anyhow::Error, Duration) {
+    async fn session(&self) -> (anyhow::Error, Duration) {
         let mut opened = None;
         let served = async {
-            let channel = endpoint.connect().await.with_context(|| format!("connect to {}", self.server))?;
+            let channel =
+                self.endpoint()?.connect().await.with_context(|| format!("connect to {}", self.server))?;
             self.serve(channel, &mut opened).await
         };
         let Err(error) = served.await;
@@ -99,7 +107,9 @@ impl Worker {
 
     /// One stream, from hello to its end; it says when it was opened.
     async fn serve(&self, channel: Channel, opened: &mut Option<MonoNanos>) -> anyhow::Result<Infallible> {
-        let workers = LoadWorkersClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
+        let identity = Identity::new(self.token_file.clone());
+        let workers =
+            LoadWorkersClient::with_interceptor(channel, identity).max_decoding_message_size(MESSAGE_BYTES);
         let (up, messages) = mpsc::channel(MESSAGES_WAITING);
         up.send(Message::Hello(self.hello())).await?;
         let outgoing =
@@ -132,7 +142,7 @@ impl Worker {
 
 /// One stream's state. Dropping it ends the run.
 struct Session {
-    workers: LoadWorkersClient<Channel>,
+    workers: Workers,
     up: mpsc::Sender<Message>,
     job: Option<Job>,
     tasks: JoinSet<()>,

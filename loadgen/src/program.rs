@@ -51,6 +51,7 @@ fn work(worker: &Worker) -> anyhow::Result<()> {
             .work(async {
                 tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
             })
-            .await
+            .await;
+        Ok(())
     })
 }

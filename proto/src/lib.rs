@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod bearer;
 pub mod columns;
 pub mod error;
 pub mod hello;
@@ -37,6 +38,7 @@ pub mod wire {
 }
 
 pub use batch::{Batch, Block, Correction};
+pub use bearer::{BearerError, BearerToken};
 pub use error::ProtocolError;
 pub use hello::{CgroupVersion, Hello, NodeFacts};
 pub use histogram::Latencies;

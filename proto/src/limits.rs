@@ -33,6 +33,9 @@ pub const PATH_BYTES: usize = 4_096;
 /// A name: Kubernetes allows 253 characters for the longest of them (RFC 1123 subdomain).
 pub const NAME_BYTES: usize = 253;
 
+/// A token: a `ServiceAccount`'s has 1 to 2 KiB, and all headers of a request together 16 KiB.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+
 /// A list of CPUs such as "0-3,8": every second one of 1,024 CPUs, spelt out.
 pub const CPU_LIST_BYTES: usize = 2_560;
 

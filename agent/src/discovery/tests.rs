@@ -81,6 +81,38 @@ fn between_two_kubelets_we_refuse_to_guess_and_our_own_path_decides() {
 }
 
 #[test]
+fn of_two_kubelets_on_one_kernel_only_ours_has_pods() {
+    let id = "a".repeat(64);
+    let ours = format!("/berth-node-a/kubepods/besteffort/pod{UID}/{id}");
+    let theirs = format!("/berth-node-b/kubepods/burstable/pod{UID}/{id}");
+    let tree = FakeTree::new(&[&ours, &theirs]);
+    fs::write(tree.host.proc("self/cgroup"), format!("0::{ours}\n")).unwrap();
+    assert_eq!(tree.sweep(&[], &[]), [container(&ours), system("/berth-node-b")]);
+}
+
+#[test]
+fn one_container_in_two_hierarchies_is_one() {
+    let path = format!("berth-node-a/kubepods/besteffort/pod{UID}/{}", "a".repeat(64));
+    let dir = tempfile::tempdir().unwrap();
+    let (proc, unified, cpu) = (dir.path().join("proc"), dir.path().join("unified"), dir.path().join("cpu"));
+    fs::create_dir_all(proc.join("self")).unwrap();
+    let mountinfo = format!(
+        "1 0 0:1 / {} rw - cgroup cgroup rw,cpu,cpuacct\n2 0 0:2 / {} rw - cgroup2 cgroup2 rw\n",
+        cpu.display(),
+        unified.display()
+    );
+    fs::write(proc.join("self/mountinfo"), mountinfo).unwrap();
+    for hierarchy in [&cpu, &unified] {
+        fs::create_dir_all(hierarchy.join(&path)).unwrap();
+    }
+    let host = HostRoot::open(&proc, Path::new("/")).unwrap();
+    let found = Discovery::new(&host, vec![], vec![]).unwrap().sweep(&host);
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(unified.join(&path)).unwrap());
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].cgroup.as_str(), found[0].inode), (format!("/{path}").as_str(), inode));
+}
+
+#[test]
 fn on_kubernetes_pods_are_containers_and_every_other_subtree_is_the_systems() {
     let (a, b, c) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
     let pod = format!(

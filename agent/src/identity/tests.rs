@@ -42,6 +42,7 @@ fn every_known_form_of_a_kubernetes_path_is_read() {
         (8, "/kubepods/burstable/pod<uid>/<id>".into(), container(burstable, UID)),
         (8, "/kubepods/pod<uid>/<id>".into(), container(guaranteed, UID)),
         (9, "/berth-node-a/kubepods/besteffort/pod<uid>/<id>".into(), container(besteffort, UID)),
+        (10, "/berth-node-b/kubepods/burstable/pod<uid>/<id>".into(), container(burstable, UID)),
         (12, "/kubepods/burstable/pod<uid>/crio-<id>".into(), container(burstable, UID)),
         (13, "/system.slice/containerd.service/kubepods-burstable-pod<uid_>.slice:cri-containerd:<id>".into(), container(burstable, UID)),
         (14, kind.into(), container(besteffort, UID)),
@@ -69,6 +70,7 @@ fn off_kubernetes_a_container_has_an_id_and_nothing_else() {
         "/machine.slice/libpod-<id>.scope/container",
         "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-<id>.scope/container",
         "/machine.slice/libpod-payload-<id>",
+        "/libpod-payload-<id>",
         "/docker/<id>",
         "/system.slice/docker-<id>.scope",
     ] {
@@ -96,6 +98,8 @@ fn the_kubepods_root_is_the_first_component_that_is_one() {
     for (given, root) in [
         ("/kubepods.slice/kubepods-burstable.slice/x", Some("/kubepods.slice")),
         ("/berth-node-a/kubepods/besteffort/pod<uid>/<id>", Some("/berth-node-a/kubepods")),
+        ("/berth-node-b/kubepods/burstable/pod<uid>/<id>", Some("/berth-node-b/kubepods")),
+        ("/kubelet/kubepods/besteffort/pod<uid>/<id>", Some("/kubelet/kubepods")),
         ("/kubelet.slice/kubelet-kubepods.slice/y", Some("/kubelet.slice/kubelet-kubepods.slice")),
         ("/kubepods-burstable.slice", None),
         ("/system.slice/kubelet.service", None),

@@ -1,12 +1,15 @@
 //! One connection to the aggregator: dialled, streamed, and ended with a reason.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use berth::{limits, wire};
+use berth::{BearerToken, limits, wire};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{
+    Request,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
 
 use crate::{args::Server, clock::now_nsec};
 
@@ -48,6 +51,13 @@ async fn dial(server: &Server) -> anyhow::Result<Channel> {
     endpoint.connect().await.with_context(|| format!("connect to {}", server.uri))
 }
 
+/// The token of this moment: the kubelet replaces it before it ends.
+fn token(path: &Path) -> anyhow::Result<BearerToken> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read --token-file {}", path.display()))?;
+    BearerToken::parse(&text).with_context(|| format!("use --token-file {}", path.display()))
+}
+
 impl Link {
     /// Runs until the stream ends. Errors: why it ended, unless the aggregator closed it in peace.
     pub(super) async fn run(self) -> anyhow::Result<()> {
@@ -58,7 +68,11 @@ impl Link {
         let mut client = wire::ingest_client::IngestClient::new(channel)
             .max_decoding_message_size(limits::MESSAGE_BYTES)
             .max_encoding_message_size(limits::MESSAGE_BYTES);
-        let stream = client.stream(ReceiverStream::new(outgoing)).await;
+        let mut request = Request::new(ReceiverStream::new(outgoing));
+        if let Some(path) = &server.token_file {
+            request.metadata_mut().insert("authorization", token(path)?.header());
+        }
+        let stream = client.stream(request).await;
         let mut stream = stream.context("open a stream")?.into_inner();
         while let Some(message) = stream.message().await.context("read the stream")? {
             let received_nsec = now_nsec();

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+pub mod cluster;
 pub mod contention;
 pub mod delivery;
 mod digest;

@@ -26,6 +26,7 @@ use self::{
 };
 pub use self::{orders::Order, peaks::Peaks, subjects::SubjectView, view::NodeView};
 use crate::{
+    cluster::Cluster,
     contention::{Detector, Episode, ModelState},
     delivery::Delivery,
     history::History,
@@ -83,6 +84,8 @@ pub struct Node {
     newest: Option<Newest>,
     /// Nothing came for so long that the detector was told to start over.
     silent: bool,
+    /// The news of the cluster by which the containers were named.
+    named_at: Option<u64>,
 }
 
 /// What is known of one stream only.
@@ -138,6 +141,7 @@ impl Node {
             models_at: AxisNsec::default(),
             newest: None,
             silent: true,
+            named_at: None,
         }
     }
 
@@ -181,6 +185,14 @@ impl Node {
             self.subjects.add(series, &self.roster);
         }
         Ok(())
+    }
+
+    /// Names containers by what the cluster knows of their pods; costs next to nothing when there is
+    /// nothing new. An episode that is open goes on under the new name.
+    pub fn name(&mut self, cluster: &Cluster) {
+        let revision = cluster.revision(self.name.as_str());
+        let news = self.named_at.replace(revision) != Some(revision);
+        self.subjects.name(news, |container| cluster.identify(self.name.as_str(), container));
     }
 
     /// The next record of the stream. Errors close the stream. While nothing is known of the node's

@@ -1,13 +1,15 @@
 //! Who a cgroup is, and what it is for.
 //!
 //! Off Kubernetes a configuration says both: workloads name cgroups by pattern, and selectors give
-//! roles by label. Precedence of a role: the label `berth.dev/role`, else the first selector that
-//! matches, else other; and every answer says why in words. Invariant: a [`Roster`] is valid, and
+//! roles by label; on Kubernetes the [`crate::cluster`] names pods, and the selectors are the same.
+//! Precedence of a role: the label `berth.dev/role`, else the first selector that matches, else the
+//! first preset, else other; and every answer says why in words. Invariant: a [`Roster`] is valid, and
 //! identifying never fails. Deliberately absent: files and YAML; the aggregator parses those into
 //! [`RosterConfig`].
 
 mod config;
 mod glob;
+mod presets;
 mod suggest;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -17,9 +19,13 @@ use berth::ContainerSubject;
 use self::{config::Template, glob::Glob};
 pub use self::{
     config::{OwnerEntry, RosterConfig, RosterError, Selector, Workload},
+    presets::Preset,
     suggest::{Suggestion, suggest},
 };
-use crate::who::{Owner, Role, Who, WhoRef};
+use crate::{
+    placement::InForce,
+    who::{Owner, Role, Who, WhoRef},
+};
 
 /// The label that decides.
 pub const ROLE_LABEL: &str = "berth.dev/role";
@@ -29,6 +35,17 @@ pub const ROLE_LABEL: &str = "berth.dev/role";
 pub struct Identity {
     /// Who.
     pub who: WhoRef,
+    /// Such as "label berth.dev/role".
+    pub reason: Arc<str>,
+    /// What it asks for.
+    pub requests: InForce,
+}
+
+/// A role that somebody or something gave, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// Which.
+    pub role: Role,
     /// Such as "label berth.dev/role".
     pub reason: Arc<str>,
 }
@@ -49,6 +66,7 @@ struct Entry {
 pub struct Roster {
     entries: Vec<Entry>,
     selectors: Vec<Selector>,
+    presets: Vec<(Preset, Selector)>,
 }
 
 impl Roster {
@@ -84,26 +102,46 @@ impl Roster {
                 .as_ref()
                 .map(|(kind, name)| Owner { kind: kind.clone(), name: name.fill(captures) });
         }
-        let (role, reason) = self.role(&who.namespace, labels);
+        let given = labelled(labels).or_else(|| self.selected(&who.namespace, labels, &[]));
+        let Given { role, reason } = given.unwrap_or_else(nobody_said);
         who.role = role;
-        Identity { who: Arc::new(who), reason: reason.into() }
+        Identity { who: Arc::new(who), reason, requests: InForce::Unknown }
     }
 
-    /// The role of a pod with these labels, and why.
-    pub fn role(&self, namespace: &str, labels: &BTreeMap<String, String>) -> (Role, String) {
-        if let Some(label) = labels.get(ROLE_LABEL) {
-            return match role_named(label) {
-                Some(role) => (role, format!("label {ROLE_LABEL}")),
-                None => (Role::Other, format!("label {ROLE_LABEL} is {label:?}: write {ROLE_NAMES}")),
-            };
-        }
-        let selected =
-            (1_usize..).zip(&self.selectors).find(|(_, selector)| selector.selects(namespace, labels));
-        match selected {
-            Some((number, selector)) => (selector.role, format!("selector {number} of the configuration")),
-            None => (Role::Other, "no label and no selector matches".to_owned()),
-        }
+    /// The role that a selector of the configuration, or else a preset, gives to a pod with these
+    /// labels and images.
+    pub fn selected(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        images: &[&str],
+    ) -> Option<Given> {
+        let selects = |selector: &Selector| selector.selects(namespace, labels, images);
+        let own = (1_usize..).zip(&self.selectors).find(|(_, selector)| selects(selector));
+        let own =
+            own.map(|(number, selector)| (selector.role, format!("selector {number} of the configuration")));
+        let preset = || {
+            let (preset, selector) = self.presets.iter().find(|(_, selector)| selects(selector))?;
+            Some((selector.role, format!("preset {}", preset.name())))
+        };
+        let (role, reason) = own.or_else(preset)?;
+        Some(Given { role, reason: reason.into() })
     }
+}
+
+/// The role that a label gives. A value that is no role's name gives none, and says so.
+pub fn labelled(labels: &BTreeMap<String, String>) -> Option<Given> {
+    let label = labels.get(ROLE_LABEL)?;
+    let (role, reason) = match role_named(label) {
+        Some(role) => (role, format!("label {ROLE_LABEL}")),
+        None => (Role::Other, format!("label {ROLE_LABEL} is {label:?}: write {ROLE_NAMES}")),
+    };
+    Some(Given { role, reason: reason.into() })
+}
+
+/// What is left where nothing gives a role.
+pub(crate) fn nobody_said() -> Given {
+    Given { role: Role::Other, reason: "no label and no selector matches".into() }
 }
 
 /// For messages.

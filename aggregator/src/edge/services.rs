@@ -14,22 +14,23 @@ use berth::{
     },
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
+use tonic::service::Routes;
 
 use crate::{
     advisory::Advisory,
     error::StartError,
     ingest::IngestService,
-    listener::Connection,
+    listener::{self, Connection},
     load::{LoadService, WorkerService},
     parts::Parts,
     query::{AdvisorService, EpisodeService, SampleService},
+    trust::{Gate, Guarded},
 };
 
-/// Serves until the stop, which ends every stream.
+/// Serves, behind the gate if there is one, until the stop, which ends every stream.
 pub(crate) fn serve(
     parts: Parts,
-    mut server: Server,
+    gate: Option<Arc<Gate>>,
     connections: ReceiverStream<io::Result<Connection>>,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, StartError> {
     const MOST: usize = limits::MESSAGE_BYTES;
@@ -40,7 +41,7 @@ pub(crate) fn serve(
         .map_err(|error| StartError::Server(error.into()))?;
     // The empty service name, which stands for the whole server, is healthy from the start.
     let (_, health) = tonic_health::server::health_reporter();
-    let Parts { clock, counters, journal, nodes, load, tasks, mut stop } = parts;
+    let Parts { clock, counters, journal, nodes, load, tasks, mut stop, .. } = parts;
     let ingest = IngestService {
         nodes: Arc::clone(&nodes),
         clock,
@@ -57,14 +58,19 @@ pub(crate) fn serve(
     let advisor = AdvisorService { advisory: Arc::new(Advisory::new(clock, Arc::clone(&nodes), journal)) };
     let samples = SampleService::new(nodes, clock, tasks, stop.clone());
     let loads = LoadService::new(Arc::clone(&load));
-    let router = server
-        .add_service(reflection)
+    let routes = Routes::new(reflection)
         .add_service(health)
         .add_service(IngestServer::new(ingest).max_decoding_message_size(MOST))
         .add_service(EpisodesServer::new(episodes).max_decoding_message_size(MOST))
         .add_service(AdvisorServer::new(advisor).max_decoding_message_size(MOST))
         .add_service(SamplesServer::new(samples).max_decoding_message_size(MOST))
         .add_service(LoadServer::new(loads).max_decoding_message_size(MOST))
-        .add_service(LoadWorkersServer::new(WorkerService::new(load)).max_decoding_message_size(MOST));
-    Ok(router.serve_with_incoming_shutdown(connections, async move { stop.asked().await }))
+        .add_service(LoadWorkersServer::new(WorkerService::new(load)).max_decoding_message_size(MOST))
+        .prepare();
+    let services = Guarded::new(routes, gate);
+    Ok(listener::server().serve_with_incoming_shutdown(
+        services,
+        connections,
+        async move { stop.asked().await },
+    ))
 }

@@ -18,7 +18,13 @@ use berth_core::{node::NodeLimits, roles::Roster, time::AxisNsec};
 use tonic::Status;
 
 use super::owner::{Handle, Published, Session, Setting, owner};
-use crate::{clock::Clock, counters::Counters, journal::Journal, tasks::Tasks};
+use crate::{
+    clock::Clock,
+    counters::Counters,
+    journal::Journal,
+    kubernetes::{Directory, View},
+    tasks::Tasks,
+};
 
 /// Nodes: the goal is 5,000; a cluster that replaces some at night has more for a while.
 const NODES: usize = 7_500;
@@ -51,7 +57,8 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// Nobody was heard yet.
     pub(crate) fn new(
-        roster: Roster,
+        roster: Arc<Roster>,
+        directory: Option<Arc<Directory>>,
         clock: Clock,
         journal: Arc<Journal>,
         counters: Arc<Counters>,
@@ -59,13 +66,23 @@ impl Nodes {
     ) -> Self {
         let limits = NodeLimits::default();
         let history_share = Arc::new(AtomicUsize::new(limits.history_bytes));
-        let setting = Setting { clock, roster: Arc::new(roster), limits, history_share, journal, counters };
+        let setting = Setting { clock, roster, directory, limits, history_share, journal, counters };
         Self { setting, tasks, sessions: AtomicU64::new(0), entries: Mutex::default() }
     }
 
     /// What is published of every node, by name.
     pub(crate) fn all(&self) -> Vec<Published> {
         self.lock().values().map(|entry| entry.handle.published.borrow().clone()).collect()
+    }
+
+    /// How far names and roles can be relied on; `None` off Kubernetes.
+    pub(crate) fn names(&self) -> Option<View> {
+        self.setting.directory.as_ref().map(|directory| directory.health.view())
+    }
+
+    /// Whether new pods can be placed on a node; `None`: it is no node of the cluster any more.
+    pub(crate) fn takes_pods(&self, node: &NodeName) -> Option<bool> {
+        self.setting.directory.as_ref().map_or(Some(true), |directory| directory.takes_pods(node.as_str()))
     }
 
     /// Forgets those that are away for long, for ever.

@@ -28,7 +28,7 @@ use tokio::{
 use tonic::{Code, Status};
 
 use super::waits::{WaitMeter, Waits};
-use crate::{clock::Clock, counters::Counters, downlink::Sender, journal::Journal};
+use crate::{clock::Clock, counters::Counters, downlink::Sender, journal::Journal, kubernetes::Directory};
 
 /// Messages that wait for the owner; beyond them the transport's flow control holds the agent back.
 const EVENTS_WAITING: usize = 4;
@@ -76,6 +76,8 @@ pub(super) struct Handle {
 pub(super) struct Setting {
     pub(super) clock: Clock,
     pub(super) roster: Arc<Roster>,
+    /// Who is who on the cluster; `None` off Kubernetes.
+    pub(super) directory: Option<Arc<Directory>>,
     pub(super) limits: NodeLimits,
     /// The memory that each node's history may take now, in bytes.
     pub(super) history_share: Arc<AtomicUsize>,
@@ -116,6 +118,7 @@ impl Owner {
                 count = self.inbox.recv_many(&mut round, EVENTS_WAITING) => if count == 0 { return },
                 _ = ticks.tick() => {
                     self.node.resize_history(self.setting.history_share.load(Ordering::Relaxed));
+                    self.name();
                     let orders = self.node.tick(self.setting.clock.now());
                     self.order(orders);
                 }
@@ -140,6 +143,7 @@ impl Owner {
             Event::Attach(..) => {}
             Event::Series(series) => {
                 let taken = self.node.series(*series);
+                self.name();
                 self.judge(taken.map(|()| Vec::new()), now);
             }
             Event::Record(record, at) => {
@@ -148,6 +152,12 @@ impl Owner {
             }
             Event::Pong(ping_sent, pong, at) => self.node.pong(ping_sent, pong, at),
             Event::Detach(end) => self.detach(end, now),
+        }
+    }
+
+    fn name(&mut self) {
+        if let Some(directory) = &self.setting.directory {
+            self.node.name(&directory.read());
         }
     }
 

@@ -21,6 +21,7 @@ use crate::{
     edge::{refused, undecodable},
     pings::PingLog,
     tasks::{Stop, Tasks, stopping},
+    trust::speaks_for,
 };
 
 /// Orders that may wait for an agent: a stream begins with four, and a ping comes on top every 10 s.
@@ -170,8 +171,9 @@ impl Ingest for IngestService {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let mut messages = request.into_inner();
+        let (_, extensions, mut messages) = request.into_parts();
         let hello = hello(&mut messages).await.map_err(|status| self.nameless(&status))?;
+        speaks_for(&extensions, &hello.node).map_err(|status| self.nameless(&status))?;
         Counters::add(&self.counters.streams);
         let (owner, session) = self.nodes.owner(&hello.node)?;
         let pings = PingLog::default();

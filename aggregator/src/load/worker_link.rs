@@ -32,6 +32,7 @@ use crate::{
     edge::undecodable,
     pings::PingLog,
     tasks::{Stop, stopping},
+    trust::speaks_for,
 };
 
 /// Payloads that are being fetched at once: each worker of two runs, as many as may be connected.
@@ -126,8 +127,9 @@ impl LoadWorkers for WorkerService {
         &self,
         request: Request<Streaming<wire::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
-        let mut messages = request.into_inner();
+        let (_, extensions, mut messages) = request.into_parts();
         let hello = hello(&mut messages).await?;
+        speaks_for(&extensions, &hello.node)?;
         let load = Arc::clone(&self.load);
         let pings = PingLog::default();
         let (sender, stream) = downlink(ORDERS_WAITING, outgoing(pings.clone(), load.clock));

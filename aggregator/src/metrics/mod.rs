@@ -20,6 +20,7 @@ use crate::{
     ingest::{Nodes, Published},
     journal::Journal,
     load::Load,
+    trust::Serving,
 };
 
 /// Everything that is scraped.
@@ -33,6 +34,8 @@ pub(crate) struct Metrics {
     pub(crate) load: Arc<Load>,
     /// What the aggregator counts of itself.
     pub(crate) counters: Arc<Counters>,
+    /// What is served, where that may not be there yet.
+    pub(crate) certificate: Option<Arc<Serving>>,
 }
 
 impl Metrics {
@@ -48,11 +51,14 @@ impl Metrics {
         out.finish()
     }
 
-    /// A line that says who reports, for /readyz.
-    pub(crate) fn ready(&self) -> String {
+    /// A line that says who reports, for /readyz. Errors: why nobody can connect yet.
+    pub(crate) fn ready(&self) -> Result<String, &'static str> {
+        if self.certificate.as_ref().is_some_and(|certificate| !certificate.is_ready()) {
+            return Err("not ready: there is no certificate yet; the log says why\n");
+        }
         let nodes = self.nodes.all();
         let reporting = nodes.iter().filter(|node| node.view.connected).count();
-        format!("ready: {reporting} of {} known nodes report\n", nodes.len())
+        Ok(format!("ready: {reporting} of {} known nodes report\n", nodes.len()))
     }
 }
 

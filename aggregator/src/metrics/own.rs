@@ -37,8 +37,18 @@ pub(super) fn write(out: &mut Exposition, metrics: &Metrics) {
             "Streams of agents that a newer one of the same node replaced.",
             &counters.takeovers,
         ),
+        ("berth_token_reviews_total", "Tokens that the API server was asked about.", &counters.token_reviews),
+        (
+            "berth_calls_refused_total",
+            "Calls that were refused for their token, or for want of one.",
+            &counters.tokens_refused,
+        ),
     ] {
         out.single(Kind::Counter, name, help, Counters::get(counter) as f64);
+    }
+    if let Some(age) = metrics.nodes.names().and_then(|view| view.age()) {
+        let help = "How old what is known of the cluster is; 0 while the API server answers and every watch goes on.";
+        out.single(Kind::Gauge, "berth_cluster_view_age_seconds", help, age.as_secs_f64());
     }
     let load = metrics.load.sizes();
     for (name, help, value) in [

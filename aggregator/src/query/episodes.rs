@@ -224,7 +224,8 @@ impl Episodes for EpisodeService {
         &self,
         request: Request<wire::ListModelsRequest>,
     ) -> Result<Response<wire::ListModelsResponse>, Status> {
-        let list = models::list(&self.nodes.all(), &request.into_inner().try_into()?);
+        let mut list = models::list(&self.nodes.all(), &request.into_inner().try_into()?);
+        list.notes.extend(self.nodes.names().and_then(|view| view.note()));
         answer(list, "name a node or a namespace")
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod agent;
+mod authority;
 mod delivery;
 mod episodes;
 mod load;
@@ -12,4 +13,5 @@ mod samples;
 mod scene;
 mod server;
 mod transport;
+mod trust;
 mod worker;

@@ -6,7 +6,7 @@ use berth::wire::{
     advisor_client::AdvisorClient, episodes_client::EpisodesClient, load_client::LoadClient,
     load_workers_client::LoadWorkersClient, samples_client::SamplesClient,
 };
-use berth_aggregator::{Aggregator, Settings, config::Config};
+use berth_aggregator::{Access, Aggregator, Settings, config::Config};
 use berth_kit::DEADLINE;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -25,7 +25,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(config: &str) -> Self {
-        let settings = Settings::new(ANY, ANY, None, Config::parse(config).unwrap(), None).unwrap();
+        let settings =
+            Settings::new(ANY, ANY, Access::Loopback, Config::parse(config).unwrap(), None).unwrap();
         let aggregator = Aggregator::start(settings).await.unwrap();
         let channel = channel(aggregator.grpc_address());
         Self { aggregator, channel }

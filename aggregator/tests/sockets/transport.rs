@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use berth::wire::{self, samples_client::SamplesClient};
-use berth_aggregator::{Aggregator, Settings, TlsFiles, config::Config};
+use berth_aggregator::{Access, Aggregator, Settings, TlsFiles, config::Config};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -85,7 +85,7 @@ async fn with_a_certificate_only_those_who_trust_it_are_served() {
     std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
     let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
     let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let tls = Some(TlsFiles { cert, key });
+    let tls = Access::Files(TlsFiles { cert, key });
     let settings = Settings::new(any, loopback, tls, Config::none(), None).unwrap();
     let aggregator = Aggregator::start(settings).await.unwrap();
     let port = aggregator.grpc_address().port();

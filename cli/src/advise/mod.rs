@@ -3,7 +3,7 @@
 use berth::wire;
 use serde::Serialize;
 
-use crate::connect::Address;
+use crate::connect::Place;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::view::{Advice, plain};
@@ -19,9 +19,6 @@ pub struct Args {
     /// Only advice with this code, such as BA101.
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
-    /// Only advice about objects of this namespace.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
 }
 
 /// What there is to show.
@@ -33,12 +30,10 @@ struct Answer {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
-    let server = output.during("connecting", address.connect()).await?;
-    let request = wire::ListAdviceRequest {
-        namespace: args.namespace.unwrap_or_default(),
-        code: args.code.unwrap_or_default(),
-    };
+pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", place.address.connect()).await?;
+    let request =
+        wire::ListAdviceRequest { namespace: place.scope.filter(), code: args.code.unwrap_or_default() };
     let mut advisor = server.advisor();
     let asked = output.during("asking the aggregator", advisor.list(request)).await;
     let wire = asked.map_err(|status| server.failure(&status))?.into_inner();
@@ -47,11 +42,17 @@ pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Resu
         notes: wire.notes.iter().map(|note| plain(note)).collect(),
     };
     match output.format() {
-        Format::Json => output.json(&answer)?,
-        Format::Table => {
+        Format::Json | Format::Yaml => output.object(&answer)?,
+        Format::Name => output.names(answer.advice.iter().map(|advice| format!("advice/{}", advice.id)))?,
+        Format::Table | Format::Wide => {
             output.text(&render::advice(&answer.advice))?;
             answer.notes.iter().for_each(|note| output.note(note));
         }
+    }
+    if answer.advice.is_empty()
+        && let Some(hint) = place.scope.hint()
+    {
+        output.note(&hint);
     }
     Ok(if answer.advice.is_empty() { Exit::Done } else { Exit::Found })
 }

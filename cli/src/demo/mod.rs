@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use cpus::Cpus;
 
 use crate::{
-    Invocation,
     connect::Address,
     exit::{Exit, Failure},
     output::Output,
@@ -129,7 +128,7 @@ async fn demonstrate(args: &Args, output: &Output) -> anyhow::Result<(Stage, Out
         }
     }
     let mut stage = output.during("starting", Stage::set(args, &cpus)).await?;
-    let server = Address::new(Some(&stage.server), None, Invocation::Berth)?.connect().await?;
+    let server = Address::of_server(Some(&stage.server), None)?.connect().await?;
     let outcome = Story::new(args, output, &server).tell(&mut stage).await?;
     Ok((stage, outcome))
 }

@@ -102,8 +102,8 @@ impl<'a> Story<'a> {
         };
         let advice = advice.into_iter().map(given).collect();
         let outcome = Outcome { baseline, contention, advice, verification };
-        if self.output.format() == Format::Json {
-            self.output.json(&outcome)?;
+        if let Format::Json | Format::Yaml = self.output.format() {
+            self.output.object(&outcome)?;
         }
         Ok(outcome)
     }
@@ -111,8 +111,8 @@ impl<'a> Story<'a> {
     /// A line of the story: data for people, talk where stdout carries JSON.
     fn say(&self, line: &str) -> anyhow::Result<()> {
         match self.output.format() {
-            Format::Table => self.output.text(&format!("{line}\n"))?,
-            Format::Json => self.output.note(line),
+            Format::Table | Format::Wide | Format::Name => self.output.text(&format!("{line}\n"))?,
+            Format::Json | Format::Yaml => self.output.note(line),
         }
         Ok(())
     }

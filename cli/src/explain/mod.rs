@@ -2,10 +2,10 @@
 
 use berth::wire;
 
-use crate::connect::Address;
+use crate::connect::Place;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
-use crate::view::Episode;
+use crate::view::{Episode, Who};
 
 mod render;
 
@@ -21,15 +21,16 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
-    let server = output.during("connecting", address.connect()).await?;
+pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", place.address.connect()).await?;
     let mut episodes = server.episodes();
     let asked = episodes.get(wire::GetEpisodeRequest { id: args.id.to_ascii_lowercase() });
     let answer = output.during("asking the aggregator", asked).await;
     let episode = Episode::from(answer.map_err(|status| server.failure(&status))?.into_inner());
     match output.format() {
-        Format::Json => output.json(&episode)?,
-        Format::Table => output.text(&render::episode(&episode))?,
+        Format::Json | Format::Yaml => output.object(&episode)?,
+        Format::Name => output.names(episode.victim.as_ref().and_then(Who::pod_name))?,
+        Format::Table | Format::Wide => output.text(&render::episode(&episode))?,
     }
     Ok(Exit::Done)
 }

@@ -97,8 +97,8 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
     bar.finish_and_clear();
     let report = Report::new(draft, outcome?);
     match output.format() {
-        Format::Json => output.json(&report)?,
-        Format::Table => output.text(&render::report(&report))?,
+        Format::Json | Format::Yaml => output.object(&report)?,
+        Format::Table | Format::Wide | Format::Name => output.text(&render::report(&report))?,
     }
     Ok(exit(&report))
 }

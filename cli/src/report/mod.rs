@@ -5,7 +5,7 @@ use berth::wire;
 use serde::Serialize;
 use tonic::Status;
 
-use crate::connect::{Address, Server};
+use crate::connect::{Place, Server};
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::view::{Episode, ModelSummary, plain};
@@ -23,14 +23,12 @@ const OPEN_PAGES: usize = 50;
 /// Flags of `berth report`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  # Who is hurt now, and what happened lately\n  berth report\n\n  \
-    # Each change in the namespace refmodels, as JSON lines\n  berth report -w -n refmodels -o json")]
+    # Each change in the namespace refmodels, as JSON lines\n  berth report -w -n refmodels -o json\n\n  \
+    # The models of all namespaces, with their owners and what was seen of them\n  berth report -A -o wide")]
 pub struct Args {
     /// Go on and print each change of an episode as a line, until Ctrl-C.
     #[arg(short, long)]
     watch: bool,
-    /// Only models of this namespace.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     /// Leave out episodes that are over.
     #[arg(long, conflicts_with = "watch")]
     open: bool,
@@ -46,20 +44,29 @@ struct Report {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
-    let server = output.during("connecting", address.connect()).await?;
-    let namespace = args.namespace.unwrap_or_default();
+pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", place.address.connect()).await?;
+    let namespace = place.scope.filter();
     if args.watch {
         return watch::run(&server, namespace, output).await;
     }
     let asked = output.during("asking the aggregator", ask(&server, &namespace, args.open)).await;
     let report = asked.map_err(|status| server.failure(&status))?;
     match output.format() {
-        Format::Json => output.json(&report)?,
-        Format::Table => {
-            report.notes.iter().for_each(|note| output.note(note));
-            output.text(&render::report(&report, output.colour()))?;
+        Format::Json | Format::Yaml => output.object(&report)?,
+        Format::Name => {
+            output.names(report.models.iter().filter_map(|model| model.who.as_ref()?.pod_name()))?;
         }
+        Format::Table | Format::Wide => {
+            report.notes.iter().for_each(|note| output.note(note));
+            output.text(&render::report(&report, output.is_wide(), output.colour()))?;
+        }
+    }
+    if report.models.is_empty()
+        && report.episodes.is_empty()
+        && let Some(hint) = place.scope.hint()
+    {
+        output.note(&hint);
     }
     Ok(if report.episodes.iter().any(Episode::needs_action) { Exit::Found } else { Exit::Done })
 }

@@ -3,18 +3,21 @@
 use super::Report;
 use crate::text;
 use crate::view::word::Word;
-use crate::view::{Episode, ModelSummary};
+use crate::view::{Episode, ModelSummary, Who};
 
 /// Digits of an episode's id: `explain` takes the beginning of one, and these tell thousands apart.
 const ID_SHOWN: usize = 8;
 
+/// Columns of the models where there is no room for more.
+const NARROW_COLUMNS: usize = 7;
+
 /// Both tables, with an empty line between them.
-pub(super) fn report(report: &Report, colour: bool) -> String {
+pub(super) fn report(report: &Report, wide: bool, colour: bool) -> String {
     let mut page = String::new();
     if report.models.is_empty() {
         page.push_str("no models\n");
     } else {
-        models(&mut page, report, colour);
+        models(&mut page, report, wide, colour);
     }
     if !report.episodes.is_empty() {
         page.push('\n');
@@ -23,11 +26,25 @@ pub(super) fn report(report: &Report, colour: bool) -> String {
     page
 }
 
-fn models(page: &mut String, report: &Report, colour: bool) {
-    let header = ["MODEL", "NODE", "VERDICT", "SEVERITY", "SLOWDOWN", "WAITS FOR", "SINCE"];
-    let mut table = text::table(&header, &[]);
+fn models(page: &mut String, report: &Report, wide: bool, colour: bool) {
+    let header = [
+        "MODEL",
+        "NODE",
+        "VERDICT",
+        "SEVERITY",
+        "SLOWDOWN",
+        "WAITS FOR",
+        "SINCE",
+        "OWNER",
+        "CPU",
+        "TIER",
+        "COVERAGE",
+    ];
+    let columns = if wide { header.len() } else { NARROW_COLUMNS };
+    let mut table = text::table(&header[..columns], &[]);
     for model in &report.models {
-        table.add_row([
+        let owner = model.who.as_ref().map(Who::owner).filter(|owner| !owner.is_empty());
+        let row = [
             model.name(),
             model.node.clone(),
             model.verdict.word(),
@@ -35,7 +52,12 @@ fn models(page: &mut String, report: &Report, colour: bool) {
             text::slowdown(model.slowdown),
             text::blame(&model.shares),
             since(model, &report.episodes),
-        ]);
+            owner.unwrap_or_else(|| text::NONE.to_owned()),
+            format!("{:.2}", model.cpus),
+            model.tier.word(),
+            text::percent(model.coverage),
+        ];
+        table.add_row(row.into_iter().take(columns));
     }
     text::add_table(
         page,
@@ -119,12 +141,17 @@ mod tests {
 
     #[test]
     fn a_report_is_two_tables_of_one_line_a_row() {
-        insta::assert_snapshot!(report(&sample_report(), false));
+        insta::assert_snapshot!(report(&sample_report(), false, false));
+    }
+
+    #[test]
+    fn a_wide_report_says_whose_the_models_are_and_what_was_seen_of_them() {
+        insta::assert_snapshot!(report(&sample_report(), true, false));
     }
 
     #[test]
     fn only_what_is_open_and_held_is_coloured() {
-        let page = report(&sample_report(), true);
+        let page = report(&sample_report(), false, true);
         let coloured: Vec<bool> = page.lines().map(|line| line.starts_with("\u{1b}[33m")).collect();
         assert_eq!(coloured, [false, true, false, false, false, true, false], "{page}");
     }
@@ -132,7 +159,7 @@ mod tests {
     #[test]
     fn no_models_are_said() {
         let empty = Report { models: Vec::new(), episodes: Vec::new(), notes: Vec::new() };
-        assert_eq!(report(&empty, false), "no models\n");
+        assert_eq!(report(&empty, false, false), "no models\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::connect::{self, Server, is_lasting};
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::patience::Patience;
-use crate::view::{Episode, plain};
+use crate::view::{Episode, Who, plain};
 
 /// Where the next watch goes on.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -86,8 +86,8 @@ fn show(event: wire::EpisodeEvent, position: &mut Position, output: &Output) -> 
             }
             *position = Position { incarnation: reset.incarnation, revision: reset.revision };
             match output.format() {
-                Format::Table => Ok(()),
-                Format::Json => output.json(&Line::Reset {
+                Format::Table | Format::Wide | Format::Name => Ok(()),
+                Format::Json | Format::Yaml => output.object(&Line::Reset {
                     incarnation: &plain(&position.incarnation),
                     revision: position.revision,
                 }),
@@ -98,8 +98,9 @@ fn show(event: wire::EpisodeEvent, position: &mut Position, output: &Output) -> 
             position.revision = position.revision.max(wire.revision);
             let episode = Episode::from(wire);
             match output.format() {
-                Format::Table => output.text(&render::revision(&episode, output.colour())),
-                Format::Json => output.json(&Line::Episode(&episode)),
+                Format::Table | Format::Wide => output.text(&render::revision(&episode, output.colour())),
+                Format::Json | Format::Yaml => output.object(&Line::Episode(&episode)),
+                Format::Name => output.names(episode.victim.as_ref().and_then(Who::pod_name)),
             }
         }
         // An event of a later version, which this one cannot show.

@@ -3,7 +3,7 @@
 use berth::wire;
 use serde::Serialize;
 
-use crate::connect::Address;
+use crate::connect::Place;
 use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::view::Subject;
@@ -21,9 +21,6 @@ pub struct Args {
     /// Print commands that label what looks like a model, scanner or load generator; nothing is changed.
     #[arg(long)]
     suggest: bool,
-    /// Only containers of this namespace.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
 }
 
 /// What there is to show.
@@ -36,12 +33,9 @@ struct Roles {
 }
 
 /// Runs the command.
-pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
-    let server = output.during("connecting", address.connect()).await?;
-    let filter = wire::SubjectFilter {
-        namespace: args.namespace.unwrap_or_default(),
-        ..wire::SubjectFilter::default()
-    };
+pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    let server = output.during("connecting", place.address.connect()).await?;
+    let filter = wire::SubjectFilter { namespace: place.scope.filter(), ..wire::SubjectFilter::default() };
     let mut samples = server.samples();
     let asked = samples.list_subjects(wire::ListSubjectsRequest { filter: Some(filter) });
     let answer = output.during("asking the aggregator", asked).await;
@@ -59,9 +53,17 @@ pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Resu
     }
     let roles = Roles { subjects, suggestions };
     match output.format() {
-        Format::Json => output.json(&roles)?,
-        Format::Table if args.suggest => output.text(&render::suggestions(&roles.suggestions))?,
-        Format::Table => output.text(&render::subjects(&roles.subjects))?,
+        Format::Json | Format::Yaml => output.object(&roles)?,
+        Format::Name => output.names(roles.subjects.iter().filter_map(|subject| subject.who.pod_name()))?,
+        Format::Table | Format::Wide if args.suggest => {
+            output.text(&render::suggestions(&roles.suggestions))?;
+        }
+        Format::Table | Format::Wide => output.text(&render::subjects(&roles.subjects, output.is_wide()))?,
+    }
+    if roles.subjects.is_empty()
+        && let Some(hint) = place.scope.hint()
+    {
+        output.note(&hint);
     }
     Ok(Exit::Done)
 }

@@ -5,20 +5,29 @@ use crate::text;
 use crate::view::Subject;
 use crate::view::word::Word;
 
-pub(super) fn subjects(subjects: &[Subject]) -> String {
+/// Columns where there is no room for more.
+const NARROW_COLUMNS: usize = 5;
+
+pub(super) fn subjects(subjects: &[Subject], wide: bool) -> String {
     if subjects.is_empty() {
         return "no containers\n".to_owned();
     }
-    let mut table = text::table(&["NODE", "CONTAINER", "OWNER", "ROLE", "WHY"], &[]);
+    let header = ["NODE", "CONTAINER", "OWNER", "ROLE", "WHY", "POD UID", "CGROUP"];
+    let columns = if wide { header.len() } else { NARROW_COLUMNS };
+    let mut table = text::table(&header[..columns], &[]);
     for subject in subjects {
         let owner = subject.who.owner();
-        table.add_row([
+        let or_none = |text: String| if text.is_empty() { text::NONE.to_owned() } else { text };
+        let row = [
             subject.node.clone(),
             subject.who.name(),
-            if owner.is_empty() { text::NONE.to_owned() } else { owner },
+            or_none(owner),
             subject.who.role.word(),
             subject.role_reason.clone(),
-        ]);
+            or_none(subject.who.pod_uid.clone()),
+            subject.who.cgroup.clone(),
+        ];
+        table.add_row(row.into_iter().take(columns));
     }
     let mut page = String::new();
     text::add_table(&mut page, &table, []);

@@ -18,17 +18,17 @@ pub(super) enum Display<'a> {
     Screen(Screen<'a>),
     /// One after the other, each line with its time.
     Lines { output: &'a Output, with_header: bool },
-    /// An object a line.
-    Json { output: &'a Output },
+    /// An object a table.
+    Objects { output: &'a Output },
 }
 
 impl<'a> Display<'a> {
     /// By what stdout is, and what it is to carry.
     pub(super) fn new(output: &'a Output) -> io::Result<Self> {
         Ok(match output.format() {
-            Format::Json => Self::Json { output },
-            Format::Table if output.is_terminal() => Self::Screen(Screen::enter(output)?),
-            Format::Table => Self::Lines { output, with_header: true },
+            Format::Json | Format::Yaml => Self::Objects { output },
+            _ if output.is_terminal() => Self::Screen(Screen::enter(output)?),
+            Format::Table | Format::Wide | Format::Name => Self::Lines { output, with_header: true },
         })
     }
 
@@ -38,16 +38,16 @@ impl<'a> Display<'a> {
             Self::Screen(screen) => {
                 let time = table.time.map_or_else(|| "no samples yet".to_owned(), |time| time.to_string());
                 let headline = format!("berth top  {time}  {} containers", table.containers.len());
-                screen.show(&headline, &render::lines(table))
+                screen.show(&headline, &render::lines(table, screen.is_wide()))
             }
             Self::Lines { output, with_header } => {
                 // Lines cannot be taken back: the first ones wait for samples.
                 if table.time.is_none() {
                     return Ok(());
                 }
-                output.text(&render::plain(table, std::mem::take(with_header)))
+                output.text(&render::plain(table, output.is_wide(), std::mem::take(with_header)))
             }
-            Self::Json { output } => output.json(table),
+            Self::Objects { output } => output.object(table),
         }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Display<'a> {
         let news = lost(status);
         match self {
             Self::Screen(screen) => screen.headline(&news),
-            Self::Lines { output, .. } | Self::Json { output } => {
+            Self::Lines { output, .. } | Self::Objects { output } => {
                 output.note(&news);
                 Ok(())
             }
@@ -67,9 +67,9 @@ impl<'a> Display<'a> {
 /// One table, once, without times.
 pub(super) fn once(table: &Table, output: &Output) -> io::Result<()> {
     match output.format() {
-        Format::Json => output.json(table),
-        Format::Table => {
-            let lines = render::lines(table).into_iter();
+        Format::Json | Format::Yaml => output.object(table),
+        Format::Table | Format::Wide | Format::Name => {
+            let lines = render::lines(table, output.is_wide()).into_iter();
             let painted = lines.map(|(line, hue)| text::painted(line, hue.filter(|_| output.colour())));
             output.text(&painted.fold(String::new(), |page, line| page + &line + "\n"))
         }

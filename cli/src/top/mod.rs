@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tonic::Status;
 
-use crate::connect::{Address, is_lasting};
-use crate::exit::Exit;
-use crate::output::Output;
+use crate::connect::{Place, is_lasting};
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, Output};
 use crate::patience::Patience;
 
 mod display;
@@ -39,21 +39,25 @@ pub struct Args {
     /// Print one table and end.
     #[arg(long)]
     once: bool,
-    /// Only containers of this namespace.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
     /// Only containers on this node.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 }
 
 /// Runs the command.
-pub async fn run(args: Args, address: &Address, output: &Output) -> anyhow::Result<Exit> {
-    let server = output.during("connecting", address.connect()).await?;
+pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    if output.format() == Format::Name {
+        return Err(Failure::new(
+            Exit::Usage,
+            "top shows figures, not names: `berth roles -o name` has those",
+        )
+        .into());
+    }
+    let server = output.during("connecting", place.address.connect()).await?;
     if let Some(node) = &args.node {
         server.knows(node).await?;
     }
-    let source = Source::new(server, args.node.unwrap_or_default(), args.namespace.unwrap_or_default());
+    let source = Source::new(server, args.node.unwrap_or_default(), place.scope.filter());
     if args.once {
         output.during("waiting for samples", once(source, output)).await
     } else {

@@ -41,6 +41,11 @@ impl<'a> Screen<'a> {
         Ok(screen)
     }
 
+    /// Whether there is room for more columns.
+    pub(super) fn is_wide(&self) -> bool {
+        self.output.is_wide()
+    }
+
     /// Shows these lines, as many and as much of them as fit.
     pub(super) fn show(&self, headline: &str, lines: &[(String, Option<Hue>)]) -> io::Result<()> {
         let first = std::iter::once((headline, None));

@@ -64,6 +64,11 @@ impl Who {
             .map_or("?", |name| name)
     }
 
+    /// As kubectl names it; `None` for system slices.
+    pub fn pod_name(&self) -> Option<String> {
+        (!self.pod.is_empty()).then(|| format!("pod/{}", self.pod))
+    }
+
     /// Such as `Deployment ref-models`; empty if nothing controls it.
     pub fn owner(&self) -> String {
         format!("{} {}", self.owner_kind, self.owner_name).trim().to_owned()

@@ -34,6 +34,7 @@ macro_rules! words {
 }
 
 words! {
+    CgroupVersion "CGROUP_VERSION_",
     Role "ROLE_",
     Resource "RESOURCE_",
     Verdict "VERDICT_",

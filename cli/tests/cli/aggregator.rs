@@ -11,6 +11,7 @@ use berth::wire::samples_server::{Samples, SamplesServer};
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
+use tonic::service::InterceptorLayer;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
@@ -22,6 +23,7 @@ pub(crate) struct Script {
     pub(crate) events: Vec<wire::episode_event::Event>,
     pub(crate) advice: Vec<wire::Advice>,
     pub(crate) notes: Vec<String>,
+    pub(crate) nodes: Vec<wire::NodeStatus>,
     pub(crate) subjects: Vec<wire::Subject>,
     pub(crate) samples: Vec<wire::SampleChunk>,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Script {
 pub(crate) struct Aggregator {
     url: String,
     watched: Arc<Mutex<Vec<wire::WatchEpisodesRequest>>>,
+    bearers: Arc<Mutex<Vec<String>>>,
     _runtime: Runtime,
 }
 
@@ -50,11 +53,20 @@ impl Aggregator {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let watched = Arc::default();
         let answers = Answers { script: Arc::new(script), watched: Arc::clone(&watched) };
+        let bearers: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&bearers);
+        let who = InterceptorLayer::new(move |request: Request<()>| {
+            let bearer =
+                request.metadata().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            heard.lock().unwrap().extend(bearer);
+            Ok(request)
+        });
         let mut server = Server::builder();
         if let Some(identity) = identity {
             server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
         }
         let serving = server
+            .layer(who)
             .add_service(EpisodesServer::new(answers.clone()))
             .add_service(AdvisorServer::new(answers.clone()))
             .add_service(SamplesServer::new(answers));
@@ -66,11 +78,16 @@ impl Aggregator {
         };
         let handle = runtime.handle().clone();
         handle.spawn(async move { serving.serve_with_incoming(incoming).await.unwrap() });
-        Self { url, watched, _runtime: runtime }
+        Self { url, watched, bearers, _runtime: runtime }
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What each call said of who asks.
+    pub(crate) fn bearers(&self) -> Vec<String> {
+        self.bearers.lock().unwrap().clone()
     }
 
     /// Where each watch wanted to go on.
@@ -162,8 +179,7 @@ impl Samples for Answers {
         &self,
         _request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
-        let node = wire::NodeStatus { node: "node-1".to_owned(), ..wire::NodeStatus::default() };
-        Ok(Response::new(wire::ListNodesResponse { nodes: vec![node] }))
+        Ok(Response::new(wire::ListNodesResponse { nodes: self.script.nodes.clone() }))
     }
 
     async fn list_subjects(
@@ -179,7 +195,8 @@ impl Samples for Answers {
         &self,
         _request: Request<wire::RangeRequest>,
     ) -> Result<Response<Self::RangeStream>, Status> {
-        Err(Status::unimplemented("no command asks for it"))
+        let known = self.script.samples.clone().into_iter().map(Ok);
+        Ok(Response::new(Box::pin(tokio_stream::iter(known))))
     }
 
     type TailStream = Endless<wire::SampleChunk>;

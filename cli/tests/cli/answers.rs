@@ -106,6 +106,31 @@ fn the_keys_of_json_never_change() {
 }
 
 #[test]
+fn samples_are_a_value_a_line_with_the_name_of_what_they_are_of() {
+    let ended = ask(script(), &["samples"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 1 + 6, "a header, and two seconds of three containers");
+    assert_eq!(
+        lines[2],
+        "2025-10-09T08:53:21Z   node-1   refmodels/ref-models-x1   usage_usec   1501000   -   -"
+    );
+    let ended = ask(script(), &["samples", "-o", "json"]);
+    let first: serde_json::Value = serde_json::from_str(ended.stdout.lines().next().unwrap()).unwrap();
+    insta::assert_json_snapshot!("samples", first);
+}
+
+#[test]
+fn yaml_has_the_keys_of_json_and_names_are_what_kubectl_calls_them() {
+    let yaml = ask(script(), &["explain", "8f", "-o", "yaml"]);
+    assert!(yaml.stdout.starts_with("---\nid: 8f3a09c1d2e4b567\nrevision: 12\n"), "{}", yaml.stdout);
+    assert_eq!(ask(script(), &["advise", "-o", "name"]).stdout, "advice/7f3a9c1\n");
+    let roles = ask(script(), &["roles", "-o", "name"]);
+    assert_eq!(roles.stdout, "pod/ref-models-x1\npod/nightly-x9\npod/scanner-a\n");
+    assert_eq!(ask(script(), &["top", "-o", "name"]).code, Some(2));
+}
+
+#[test]
 fn an_episode_is_explained_by_the_beginning_of_its_id() {
     let ended = ask(script(), &["explain", "8F3A"]);
     assert_eq!(ended.code, Some(0));
@@ -154,7 +179,8 @@ fn a_cluster_without_a_model_is_told_so() {
 
 #[test]
 fn a_node_that_has_not_reported_is_a_usage_error_that_names_those_that_have() {
-    let ended = ask(script(), &["top", "--once", "--node", "nope"]);
+    let node = wire::NodeStatus { node: "node-1".to_owned(), ..wire::NodeStatus::default() };
+    let ended = ask(Script { nodes: vec![node], ..script() }, &["top", "--once", "--node", "nope"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     assert_eq!(ended.stderr, "error: no node \"nope\" has reported; those that have: node-1\n");
 }

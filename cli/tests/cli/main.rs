@@ -4,7 +4,10 @@
 
 mod aggregator;
 mod answers;
+mod api;
+mod cluster;
 mod follow;
+mod forward;
 mod load;
 mod program;
 mod reach;

@@ -41,6 +41,10 @@ impl Target {
         Self::with_answer(String::new())
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/predict", self.address)
     }

@@ -1,17 +1,15 @@
 //! One run on this worker, from its preparation to its final report.
 
+use super::{Workers, wire_form::final_report};
+use crate::{Payload, Ready, Spec, SpecDraft, StartAt, Stripe, clock::BootNanos};
 use anyhow::Context as _;
 use berth::{
     limits,
     load::{PayloadHash, RunSpec},
-    wire::{self, load_workers_client::LoadWorkersClient, worker_message::Message},
+    wire::{self, worker_message::Message},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
-
-use super::wire_form::final_report;
-use crate::{Payload, Ready, Spec, SpecDraft, StartAt, Stripe, clock::BootNanos};
 
 /// Intervals on their way to the uplink. More would only wait longer: they come one a second.
 const INTERVALS_WAITING: usize = 8;
@@ -69,7 +67,7 @@ impl Drop for Job {
 
 impl Task {
     /// Carries the run out, reporting through `up`.
-    pub(super) async fn run(self, workers: LoadWorkersClient<Channel>, up: mpsc::Sender<Message>) {
+    pub(super) async fn run(self, workers: Workers, up: mpsc::Sender<Message>) {
         let run_id = self.prepare.run_id.clone();
         if let Err(error) = self.attempt(workers, &up).await {
             tracing::warn!(run = run_id, error = format!("{error:#}"), "the run failed on this worker");
@@ -79,11 +77,7 @@ impl Task {
         }
     }
 
-    async fn attempt(
-        self,
-        workers: LoadWorkersClient<Channel>,
-        up: &mpsc::Sender<Message>,
-    ) -> anyhow::Result<()> {
+    async fn attempt(self, workers: Workers, up: &mpsc::Sender<Message>) -> anyhow::Result<()> {
         let Self { prepare, begin, stop } = self;
         let run_id = prepare.run_id;
         let spec = RunSpec::try_from(prepare.spec.context("read the order to prepare: it has no spec")?)?;
@@ -124,7 +118,7 @@ fn engine_spec(spec: RunSpec, index: u32, of: u32) -> anyhow::Result<Spec> {
     })?)
 }
 
-async fn fetch(mut workers: LoadWorkersClient<Channel>, hash: PayloadHash) -> anyhow::Result<Payload> {
+async fn fetch(mut workers: Workers, hash: PayloadHash) -> anyhow::Result<Payload> {
     let request = wire::GetPayloadRequest { sha256: hash.to_vec().into() };
     let mut chunks = workers.get_payload(request).await.context("fetch the payload")?.into_inner();
     let mut packed = Vec::new();

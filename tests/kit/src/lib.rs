@@ -1,10 +1,12 @@
-//! What the tests share: waiting, and the tree's own programs.
+//! What the tests share: waiting, the tree's own programs, and a real Kubernetes.
 //!
 //! Invariant: a program started here is dead when its [`Running`] is dropped. Deliberately absent:
 //! anything that stands in for a part of Berth; a test of two parts runs both.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod cluster;
 
 use std::{
     fs::{self, File},

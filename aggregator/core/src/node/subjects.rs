@@ -6,11 +6,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berth::{Group, Series, SeriesId, Subject};
+use berth::{ContainerSubject, Group, Series, SeriesId, Subject};
 
 use super::peaks::{PeakMeter, Peaks};
 use crate::{
+    cluster::Found,
     history::{SECONDS_WINDOW, SeriesKey, SubjectId},
+    placement::InForce,
     roles::{Identity, Roster},
     time::AxisNsec,
     who::{ContainerKey, Role, WhoRef},
@@ -34,6 +36,8 @@ pub struct SubjectView {
     pub who: Option<WhoRef>,
     /// Why it has its role; empty where nobody is it.
     pub role_reason: Arc<str>,
+    /// What it asks for.
+    pub requests: InForce,
     /// What was sampled of it, rising.
     pub groups: Vec<Group>,
     /// It has not ended.
@@ -79,6 +83,23 @@ struct Known {
     live: BTreeMap<Group, SeriesId>,
     ended: AxisNsec,
     meter: PeakMeter,
+    /// The cluster knows it by its id.
+    by_id: bool,
+}
+
+impl Known {
+    /// `true`: it was somebody else, or of another role.
+    fn rename(&mut self, identity: Identity) -> bool {
+        let Identity { who, reason, requests } = identity;
+        let view = &mut self.view;
+        let same = view.who.as_ref() == Some(&who) && view.role_reason == reason && view.requests == requests;
+        if !same {
+            view.who = Some(who);
+            view.role_reason = reason;
+            view.requests = requests;
+        }
+        !same
+    }
 }
 
 /// Every subject of a node.
@@ -88,6 +109,8 @@ pub(super) struct Subjects {
     same: BTreeMap<Sameness, SubjectId>,
     series: BTreeMap<SeriesId, SeriesKey>,
     next_id: u32,
+    /// Something was added since all were named.
+    unnamed: bool,
     shared: Option<Arc<[SubjectView]>>,
 }
 
@@ -112,6 +135,7 @@ impl Subjects {
                 subject: Arc::new(series.subject.clone()),
                 who: None,
                 role_reason: "".into(),
+                requests: InForce::Unknown,
                 groups: Vec::new(),
                 live: true,
                 first_sample: None,
@@ -120,10 +144,10 @@ impl Subjects {
             live: BTreeMap::new(),
             ended: AxisNsec::default(),
             meter: PeakMeter::default(),
+            by_id: false,
         });
-        if let Some(Identity { who, reason }) = identity {
-            known.view.who = Some(who);
-            known.view.role_reason = reason;
+        if let Some(identity) = identity {
+            known.rename(identity);
         }
         known.view.live = true;
         known.live.insert(series.group, series.id);
@@ -131,20 +155,59 @@ impl Subjects {
             known.view.groups.insert(position, series.group);
         }
         self.series.insert(series.id, SeriesKey { subject: id, group: series.group });
+        self.unnamed = true;
         self.shared = None;
     }
 
     fn identify(&self, subject: &Subject, roster: &Roster) -> Option<Identity> {
         match subject {
             Subject::Container(container) => Some(roster.identify(container)),
-            // A container's part of a GPU is that container's.
-            Subject::GpuContainer(part) => self.all.values().find_map(|known| {
-                let who = known.view.who.as_ref().filter(|_| known.view.live)?;
-                let reason = Arc::clone(&known.view.role_reason);
-                (Some(&who.cgroup) == part.cgroup.as_ref()).then(|| Identity { who: Arc::clone(who), reason })
-            }),
+            Subject::GpuContainer(part) => self.user(part.cgroup.as_ref()),
             Subject::Node | Subject::Gpu(_) => None,
         }
+    }
+
+    /// A container's part of a GPU is that container's.
+    fn user(&self, cgroup: Option<&String>) -> Option<Identity> {
+        self.all.values().find_map(|known| {
+            let SubjectView { who, role_reason, requests, live, .. } = &known.view;
+            let who = who.as_ref().filter(|who| *live && Some(&who.cgroup) == cgroup)?;
+            Some(Identity { who: Arc::clone(who), reason: Arc::clone(role_reason), requests: *requests })
+        })
+    }
+
+    /// Names containers by what the cluster knows, those that have ended too; with `news`, all of them,
+    /// else those of which only the path is known. Where the cluster knows less than it did, as of
+    /// what was deleted, the name stays.
+    pub(super) fn name(&mut self, news: bool, identify: impl Fn(&ContainerSubject) -> Option<Found>) {
+        if !news && !std::mem::take(&mut self.unnamed) {
+            return;
+        }
+        let mut changed = false;
+        for known in self.all.values_mut().filter(|known| news || !known.by_id) {
+            let subject = Arc::clone(&known.view.subject);
+            let Subject::Container(container) = &*subject else { continue };
+            let Some(found) = identify(container).filter(|found| found.by_id || !known.by_id) else {
+                continue;
+            };
+            known.by_id = found.by_id;
+            changed |= known.rename(found.identity);
+        }
+        if !changed {
+            return;
+        }
+        let parts: Vec<(SubjectId, Identity)> = self
+            .all
+            .iter()
+            .filter_map(|(id, known)| {
+                let Subject::GpuContainer(part) = &*known.view.subject else { return None };
+                Some((*id, self.user(part.cgroup.as_ref())?))
+            })
+            .collect();
+        for (id, identity) in parts {
+            self.all.get_mut(&id).map(|known| known.rename(identity));
+        }
+        self.shared = None;
     }
 
     /// A series ended; its subject ends with the last of them.

@@ -47,6 +47,8 @@ pub struct NodeSpace {
     pub cpus: u32,
     /// Its memory.
     pub memory_bytes: u64,
+    /// New pods can be placed here: it is neither cordoned nor tainted against them.
+    pub takes_pods: bool,
     /// What is seen on it, system slices included.
     pub containers: Vec<Tenant>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     advice::ObjectRef,
-    placement::{InForce, Landscape},
+    placement::{InForce, Landscape, NodeSpace},
     sizing::{CpuMilli, MemoryBytes, Peak},
     who::{Role, Who},
 };
@@ -66,7 +66,7 @@ impl Pod {
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) nodes: Vec<String>,
-    /// Each node's capacity.
+    /// Each node's capacity; none where no new pod may come, not even one that starts again.
     pub(super) capacity: Vec<Room>,
     pub(super) pods: Vec<Pod>,
 }
@@ -87,14 +87,23 @@ impl Survey {
                     .entry((node, pod_of(who)))
                     .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
                 pod.need = pod.need.and(need(who.role, peak));
-                pod.containers.push((who.container.clone(), peak, tenant.requests));
+                // A sandbox has neither a role nor a name.
+                if who.role != Role::Other {
+                    pod.role = who.role;
+                }
+                if !who.container.is_empty() {
+                    pod.containers.push((who.container.clone(), peak, tenant.requests));
+                }
             }
         }
-        let room =
-            |cpus: u32, bytes| Room { cpu: CpuMilli(u64::from(cpus) * 1000), memory: MemoryBytes(bytes) };
+        let room = |space: &NodeSpace| Room {
+            cpu: CpuMilli(u64::from(space.cpus) * 1000),
+            memory: MemoryBytes(space.memory_bytes),
+        };
+        let open = |space: &NodeSpace| if space.takes_pods { room(space) } else { Room::default() };
         Self {
             nodes: nodes.iter().map(|space| space.name.clone()).collect(),
-            capacity: nodes.iter().map(|space| room(space.cpus, space.memory_bytes)).collect(),
+            capacity: nodes.iter().map(|space| open(space)).collect(),
             pods: pods.into_values().collect(),
         }
     }

@@ -38,7 +38,7 @@ fn tenant(who: WhoRef, cpu_milli: u64) -> Tenant {
 }
 
 fn node(name: &str, cpus: u32, containers: Vec<Tenant>) -> NodeSpace {
-    NodeSpace { name: name.to_owned(), cpus, memory_bytes: 64_000 * MI, containers }
+    NodeSpace { name: name.to_owned(), cpus, memory_bytes: 64_000 * MI, takes_pods: true, containers }
 }
 
 fn episode(node: &str, victim: WhoRef, culprits: &[(WhoRef, f64)], verdict: Verdict) -> Episode {
@@ -127,6 +127,26 @@ fn the_guides_cluster_gets_the_fewest_nodes_and_moves_the_fewest_pods() {
         advice.why
     );
     assert_eq!(advice.episodes, [EpisodeId(7)]);
+}
+
+#[test]
+fn a_node_that_takes_no_pods_is_no_place_for_the_models() {
+    let mut landscape = guides_cluster();
+    landscape.nodes[2].takes_pods = false;
+    let advised = run(&landscape);
+    assert_eq!(only(&advised, "BA101").title, "give the models nodes of their own: node-2");
+}
+
+#[test]
+fn a_sandbox_is_neither_sized_nor_taken_for_its_pod() {
+    let mut landscape = two_nodes();
+    let who = |who: WhoRef| Arc::new(Who { container: String::new(), role: Role::Other, ..Who::clone(&who) });
+    landscape.nodes[0].containers.insert(0, tenant(who(model("ref-0")), 0));
+    let advised = run(&landscape);
+    assert_eq!(only(&advised, "BA101").title, "give the models nodes of their own: node-1");
+    let sized =
+        advised.advice.iter().flat_map(|advice| &advice.actions).filter(|one| one.command.contains(" -c "));
+    assert!(sized.into_iter().all(|one| one.command.contains(" -c main ")));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{
     Entry, ROLE_LABEL, ROLE_NAMES, Roster,
     glob::{Glob, STARS},
+    presets::Preset,
     role_named,
 };
 use crate::who::Role;
@@ -24,6 +25,8 @@ pub struct RosterConfig {
     pub workloads: Vec<Workload>,
     /// Roles by label; the first that matches counts.
     pub roles: Vec<Selector>,
+    /// What else gives roles, after those; left out: every preset.
+    pub presets: Option<Vec<Preset>>,
 }
 
 /// A pattern of cgroups, and who they are. In the names `${1}` is what the first star stands for.
@@ -58,8 +61,8 @@ pub struct OwnerEntry {
     pub name: String,
 }
 
-/// A role for every pod that has all of these labels.
-#[derive(Debug, Clone, Deserialize)]
+/// A role for every pod that has all of these.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selector {
     /// model, scanner, load-generator or other.
@@ -71,6 +74,9 @@ pub struct Selector {
     /// Values may hold stars: `"*"` asks only that the label is there.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Of any of its containers; may hold stars. Nothing is known of images off Kubernetes.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
@@ -79,11 +85,21 @@ fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
 }
 
 impl Selector {
-    pub(super) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    pub(super) fn selects(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        images: &[&str],
+    ) -> bool {
         let here = self.namespace.as_ref().is_none_or(|wanted| wanted == namespace);
-        here && self.labels.iter().all(|(name, wanted)| {
-            labels.get(name).is_some_and(|value| Glob::new(wanted).captures(value).is_some())
-        })
+        let runs = self.image.as_ref().is_none_or(|wanted| {
+            let wanted = Glob::new(wanted);
+            images.iter().any(|image| wanted.captures(image).is_some())
+        });
+        here && runs
+            && self.labels.iter().all(|(name, wanted)| {
+                labels.get(name).is_some_and(|value| Glob::new(wanted).captures(value).is_some())
+            })
     }
 }
 
@@ -149,7 +165,7 @@ pub enum RosterError {
         label: String,
     },
     /// It would give its role to everybody.
-    #[error("roles[{index}] selects everything: give it a label or a namespace")]
+    #[error("roles[{index}] selects everything: give it a label, an image or a namespace")]
     Everything {
         /// Which, from 0.
         index: usize,
@@ -163,7 +179,9 @@ impl RosterConfig {
                 return Err(RosterError::TooMany { list, count });
             }
         }
-        let everything = |selector: &Selector| selector.namespace.is_none() && selector.labels.is_empty();
+        let everything = |selector: &Selector| {
+            selector.namespace.is_none() && selector.labels.is_empty() && selector.image.is_none()
+        };
         if let Some(index) = self.roles.iter().position(everything) {
             return Err(RosterError::Everything { index });
         }
@@ -175,7 +193,9 @@ impl RosterConfig {
             }
             entries.push(workload.validate(index)?);
         }
-        Ok(Roster { entries, selectors: self.roles })
+        let presets = self.presets.unwrap_or_else(|| Preset::ALL.to_vec());
+        let presets = presets.into_iter().flat_map(Preset::selectors).collect();
+        Ok(Roster { entries, selectors: self.roles, presets })
     }
 }
 

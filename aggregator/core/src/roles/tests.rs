@@ -28,11 +28,11 @@ fn workload(cgroup: &str, pod: &str) -> Workload {
 }
 
 fn selector(role: Role, namespace: Option<&str>, pairs: &[(&str, &str)]) -> Selector {
-    Selector { role, namespace: namespace.map(Into::into), labels: labels(pairs) }
+    Selector { role, namespace: namespace.map(Into::into), labels: labels(pairs), image: None }
 }
 
 fn roster(workloads: Vec<Workload>, roles: Vec<Selector>) -> Result<Roster, RosterError> {
-    Roster::new(RosterConfig { workloads, roles })
+    Roster::new(RosterConfig { workloads, roles, presets: Some(Vec::new()) })
 }
 
 #[test]
@@ -76,11 +76,10 @@ fn the_label_decides_before_the_selectors_and_the_first_of_those_before_the_othe
         ("shop", vec![("app", "loadgen")], Role::Other, nothing),
         ("shop", vec![], Role::Other, nothing),
     ] {
-        assert_eq!(
-            roster.role(namespace, &labels(&pairs)),
-            (role, reason.to_owned()),
-            "{namespace} {pairs:?}"
-        );
+        let labels = labels(&pairs);
+        let given = labelled(&labels).or_else(|| roster.selected(namespace, &labels, &[]));
+        let expected = Given { role, reason: reason.into() };
+        assert_eq!(given.unwrap_or_else(nobody_said), expected, "{namespace} {labels:?}");
     }
 }
 
@@ -160,7 +159,7 @@ fn an_error_names_the_entry_and_the_mend() {
         assert!(error.contains(expected), "{error:?} should say {expected:?}");
     }
     let error = roster(Vec::new(), vec![selector(Role::Model, None, &[])]).unwrap_err().to_string();
-    assert_eq!(error, "roles[0] selects everything: give it a label or a namespace");
+    assert_eq!(error, "roles[0] selects everything: give it a label, an image or a namespace");
     let error = roster(vec![ok(); 5_000], Vec::new()).unwrap_err().to_string();
     assert!(error.starts_with("workloads: 5000 entries are over the limit of 4096"), "{error}");
 }

@@ -7,6 +7,7 @@ mod clock;
 mod conservation;
 mod identity;
 mod orders;
+mod pods;
 mod stream;
 mod verdict;
 mod world;

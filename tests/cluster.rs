@@ -1,0 +1,8 @@
+//! A real Kubernetes on this machine: what it is made of, and how Berth lives in it.
+
+#[path = "cluster/install.rs"]
+mod install;
+#[path = "cluster/ring.rs"]
+mod ring;
+#[path = "cluster/stage.rs"]
+mod stage;

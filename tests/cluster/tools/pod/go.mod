@@ -1,0 +1,3 @@
+module berth.dev/ring/pod
+
+go 1.26
