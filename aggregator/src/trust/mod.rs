@@ -1,9 +1,9 @@
 //! Who may come in, and by what certificate they know us.
 //!
 //! On a cluster every caller shows a `ServiceAccount`'s token, which the API server reviews for the
-//! audience of the service that is called ([`gate`]); an agent's node is the one that its token
+//! audience of the service that is called (`gate`); an agent's node is the one that its token
 //! names. The aggregator makes its own authority and certificate and keeps them in one Secret
-//! ([`keeper`]). Invariant: what is not proven is refused, and what cannot be proven now is refused
+//! (`keeper`). Invariant: what is not proven is refused, and what cannot be proven now is refused
 //! for now. Deliberately absent: users, passwords and namespaces; who may have which token is for
 //! the cluster's RBAC to say.
 
