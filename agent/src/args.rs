@@ -27,7 +27,7 @@ pub struct Args {
     /// Ticks a second; stall is read once a second whatever this is
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     hz: u32,
-    /// Answer for these CPUs only, like 0-3,8 [default: all that are online]
+    /// Answer for these CPUs only, like 0-3,8 [default: all of this node's]
     #[arg(long, value_name = "LIST")]
     cpus: Option<String>,
     /// Take each child of this cgroup (a path below the hierarchy's root) as a container; repeatable
@@ -73,7 +73,7 @@ pub struct Config {
     pub node: NodeName,
     /// Base ticks a second.
     pub tick_hz: u32,
-    /// The CPUs to answer for; none for all that are online.
+    /// The CPUs to answer for; none for all of the node's.
     pub cpus: Option<CpuList>,
     /// Cgroups whose children are containers.
     pub cgroup_roots: Vec<String>,

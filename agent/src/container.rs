@@ -9,7 +9,8 @@ use crate::{
     columns::Chunk,
     discovery::Found,
     due::Due,
-    host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, read, text},
+    facts::allowed_cpus,
+    host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, text},
     limits::Limits,
     series::Track,
 };
@@ -72,12 +73,6 @@ fn open(path: &std::path::Path) -> Option<KeptFile> {
     KeptFile::open(path).ok()
 }
 
-fn cpu_list(host: &HostRoot, cgroup: &str) -> Option<String> {
-    let files = ["cpuset.cpus.effective", "cpuset.effective_cpus"];
-    let list = files.iter().find_map(|file| read(&host.cpuset_file(cgroup, file)).here())?;
-    Some(String::from_utf8(list).ok()?.trim().to_owned()).filter(|list| !list.is_empty())
-}
-
 fn subject(host: &HostRoot, found: &Found) -> ContainerSubject {
     ContainerSubject {
         cgroup: found.cgroup.clone(),
@@ -86,7 +81,7 @@ fn subject(host: &HostRoot, found: &Found) -> ContainerSubject {
         container_id: found.identity.container_id.clone(),
         qos: found.identity.qos,
         system: found.system,
-        cpu_list: cpu_list(host, &found.cgroup),
+        cpu_list: allowed_cpus(host, &found.cgroup),
     }
 }
 

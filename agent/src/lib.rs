@@ -100,8 +100,8 @@ fn hello(config: &Config, host: &HostRoot, facts: NodeFacts) -> anyhow::Result<H
 
 /// The CPUs to answer for. Errors: one that was named is not online.
 fn chosen_cpus(config: &Config, host: &HostRoot) -> anyhow::Result<CpuList> {
+    let Some(chosen) = config.cpus.clone() else { return facts::node_cpus(host) };
     let online = facts::online_cpus(host)?;
-    let Some(chosen) = config.cpus.clone() else { return Ok(online) };
     let missing = chosen.iter().find(|&cpu| !online.contains(cpu));
     match missing {
         Some(cpu) => anyhow::bail!("--cpus {chosen}: CPU {cpu} is not online; {online} are"),

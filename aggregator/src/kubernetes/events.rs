@@ -1,6 +1,6 @@
 //! Episodes, told where people look first: as Events on the model's pod.
 //!
-//! One when an episode gets a verdict, and one when it has cleared. Invariant: an episode is told each
+//! One when an episode's verdict has settled, and one when it has cleared. Invariant: an episode is told each
 //! verdict once: an Event's name derives from them, so that one who starts over does not tell it
 //! again; and what comes back within minutes is counted on the Event that is there. Deliberately
 //! absent: numbers that follow the episode; `kubectl berth explain` has those.
@@ -61,8 +61,10 @@ pub(super) async fn tell(client: Client, journal: Arc<Journal>, directory: Arc<D
             };
             let Some(last) = revised.last() else { break };
             told_to = last.revision;
-            for telling in revised.iter().filter_map(|one| story.goes_on(&one.episode)) {
-                herald.publish(&telling).await;
+            for one in revised {
+                if let Some(telling) = story.goes_on(&one.episode, herald.clock.now()) {
+                    herald.publish(&telling).await;
+                }
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use berth_core::{
-    contention::{Cause, Episode, EpisodeId, Verdict},
+    contention::{Cause, Episode, EpisodeId, Severity, Verdict},
     time::AxisNsec,
     who::WhoRef,
 };
@@ -13,6 +13,11 @@ use berth_core::{
 /// What comes back within this is counted on the Event that is there, as Kubernetes' own recorders do
 /// (client-go's `tools/events/event_broadcaster.go`, `finishTime`).
 const SAME_FOR: Duration = Duration::from_secs(6 * 60);
+
+/// A pod that starts costs its node a second of the kubelet's and the runtime's work, which would be named
+/// for good: an Event's note cannot be changed (Kubernetes' pkg/apis/core/validation/events.go). By then
+/// the cause that stays is the one that is named.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Open episodes that are remembered: those of 10,000 models at once. Of any beyond them the verdict
 /// may be told twice, under one name.
@@ -66,8 +71,8 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// What there is to tell of an episode as it is now.
-    pub(super) fn goes_on(&mut self, episode: &Episode) -> Option<Telling> {
+    /// What there is to tell of an episode as it is `now`.
+    pub(super) fn goes_on(&mut self, episode: &Episode, now: AxisNsec) -> Option<Telling> {
         let who = &episode.victim;
         if who.namespace.is_empty() || who.pod.is_empty() || who.pod_uid.is_empty() {
             return None;
@@ -76,6 +81,9 @@ impl Story {
             self.open.remove(&episode.id)?;
             ("SlowdownCleared", cleared, String::new())
         } else {
+            if episode.severity < Severity::Contended || now.since(episode.verdict_at) < SETTLED {
+                return None;
+            }
             let reason = reason(episode.verdict)?;
             if self.open.len() >= OPEN && !self.open.contains_key(&episode.id) {
                 self.open.pop_first();
@@ -211,6 +219,11 @@ mod tests {
         Episode { verdict_at: AxisNsec(sec * SEC + 3 * SEC), ..episode(id, sec * SEC) }
     }
 
+    /// What is told of it when it has settled.
+    fn goes_on(story: &mut Story, episode: &Episode) -> Option<Telling> {
+        story.goes_on(episode, AxisNsec(episode.verdict_at.0 + 5 * SEC))
+    }
+
     fn closed(open: &Episode, sec: u64) -> Episode {
         Episode { cleared: Some(AxisNsec(sec * SEC)), ..open.clone() }
     }
@@ -219,7 +232,7 @@ mod tests {
     fn an_episode_is_told_when_it_has_its_verdict_and_when_it_has_cleared() {
         let mut story = Story::default();
         let open = at(0xabc, 100);
-        let told = story.goes_on(&open).unwrap();
+        let told = goes_on(&mut story, &open).unwrap();
         assert_eq!(told.name, "model-0.0000000000000abc.slowedbyneighbour");
         assert_eq!((told.reason, told.is_warning, told.count), ("SlowedByNeighbour", true, 1));
         assert_eq!(
@@ -227,16 +240,28 @@ mod tests {
             "1.40 times slower (1.30 to 1.50) on node-1; of its wait 90 % by Deployment prod/scan, 10 % by its own \
              threads (kubectl berth explain 0000000000000abc)"
         );
-        assert_eq!(story.goes_on(&open), None, "told anew each second");
-        let cleared = story.goes_on(&closed(&open, 160)).unwrap();
+        assert_eq!(goes_on(&mut story, &open), None, "told anew each second");
+        let cleared = goes_on(&mut story, &closed(&open, 160)).unwrap();
         assert_eq!((cleared.reason, cleared.is_warning), ("SlowdownCleared", false));
         assert!(
             cleared.note.starts_with("no longer slowed down; it lasted 60 s, 1.40 times slower"),
             "{}",
             cleared.note
         );
-        assert_eq!(story.goes_on(&closed(&open, 160)), None);
+        assert_eq!(goes_on(&mut story, &closed(&open, 160)), None);
         assert_eq!(story.open.len(), 0);
+    }
+
+    #[test]
+    fn what_has_not_settled_is_not_told_and_neither_is_its_end() {
+        let mut story = Story::default();
+        let open = at(1, 100);
+        let soon = AxisNsec(open.verdict_at.0 + 4 * SEC);
+        assert_eq!(story.goes_on(&open, soon), None);
+        let transient = Episode { severity: Severity::Transient, ..open.clone() };
+        assert_eq!(goes_on(&mut story, &transient), None);
+        assert_eq!(goes_on(&mut story, &closed(&open, 104)), None);
+        assert!(goes_on(&mut story, &open).is_some());
     }
 
     #[test]
@@ -245,7 +270,7 @@ mod tests {
         let open = at(1, 100);
         let mixed = Episode { verdict: Verdict::Mixed, ..open.clone() };
         let reasons: Vec<_> =
-            [&open, &mixed, &open, &mixed].map(|one| story.goes_on(one).map(|told| told.reason)).into();
+            [&open, &mixed, &open, &mixed].map(|one| goes_on(&mut story, one).map(|told| told.reason)).into();
         assert_eq!(reasons, [Some("SlowedByNeighbour"), Some("SlowedBySeveral"), None, None]);
     }
 
@@ -253,8 +278,8 @@ mod tests {
     fn the_same_again_within_minutes_is_counted_and_another_culprit_is_not_the_same() {
         let mut story = Story::default();
         let tell = |story: &mut Story, open: &Episode, sec: u64| {
-            let told = story.goes_on(open).unwrap();
-            story.goes_on(&closed(open, sec + 20)).unwrap();
+            let told = goes_on(story, open).unwrap();
+            goes_on(story, &closed(open, sec + 20)).unwrap();
             (told.name, told.count)
         };
         let first = tell(&mut story, &at(1, 100), 100);
@@ -275,10 +300,10 @@ mod tests {
             change(&mut who);
             Episode { victim: Arc::new(who), ..at(1, 100) }
         };
-        assert_eq!(story.goes_on(&victim(|who| who.pod_uid.clear())), None);
-        let long = story.goes_on(&victim(|who| who.pod = format!("{}.-x", "a".repeat(189)))).unwrap();
+        assert_eq!(goes_on(&mut story, &victim(|who| who.pod_uid.clear())), None);
+        let long = goes_on(&mut story, &victim(|who| who.pod = format!("{}.-x", "a".repeat(189)))).unwrap();
         assert!(long.name.starts_with(&format!("{}.0000", "a".repeat(189))) && long.name.len() <= 253);
         let many = Episode { node: "é".repeat(2_000), id: EpisodeId(2), ..at(2, 100) };
-        assert!(story.goes_on(&many).unwrap().note.len() <= NOTE_BYTES);
+        assert!(goes_on(&mut story, &many).unwrap().note.len() <= NOTE_BYTES);
     }
 }
