@@ -1,8 +1,14 @@
 //! A real Kubernetes on this machine: what it is made of, and how Berth lives in it.
 
+#[path = "cluster/contention.rs"]
+mod contention;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/ring.rs"]
 mod ring;
+#[path = "cluster/shell.rs"]
+mod shell;
+#[path = "cluster/shop.rs"]
+mod shop;
 #[path = "cluster/stage.rs"]
 mod stage;

@@ -1,21 +1,29 @@
 //! The README's install, on a fresh cluster.
 
 use berth_kit::wait_for;
+use serde_json::json;
 
-use crate::stage::{SOON, Stage};
-
-/// The aggregator's metrics, through the API server.
-const METRICS: &str = "/api/v1/namespaces/berth-system/services/berth-aggregator:7701/proxy/metrics";
+use crate::{
+    shell::{list, text},
+    stage::{SOON, Stage},
+};
 
 #[test]
-fn the_base_brings_in_the_first_samples_of_every_node_within_a_minute() {
+fn the_install_brings_in_the_first_samples_of_every_node_within_a_minute_and_status_is_all_green() {
     let Some(stage) = Stage::with_berth() else { return };
-    let cluster = &stage.cluster;
-    let stored = |node: &str| format!("berth_node_values_total{{node=\"{node}\",outcome=\"stored\"}} ");
-    wait_for("samples of every node", SOON, || {
-        let metrics = cluster.ask(&["get", "--raw", METRICS]).ok()?;
-        let count = |node: &str| metrics.lines().find_map(|line| line.strip_prefix(&stored(node)));
-        let all = cluster.nodes().into_iter().all(|node| count(node).is_some_and(|count| count != "0"));
-        all.then_some(())
+    let seen = |node: &str| {
+        let samples = stage.shell.run(&format!("kubectl berth samples -A --node {node} | head -n 3")).out;
+        samples.lines().count() == 3
+    };
+    wait_for("samples of every node", SOON, || stage.cluster.nodes().into_iter().all(seen).then_some(()));
+    let status = stage.shell.berth_until("status to be green", SOON, "status", |status| {
+        (status["degraded"] == json!([])).then(|| status.clone())
     });
+    let reporting: Vec<&str> = list(&status, "/nodes")
+        .iter()
+        .filter(|node| node["reports"] == json!(true))
+        .map(|node| text(node, "/node"))
+        .collect();
+    assert_eq!(reporting, ["node-a", "node-b"]);
+    assert_eq!(stage.shell.run("kubectl berth status").code, Some(0));
 }

@@ -103,7 +103,7 @@ fn processes(name: &str) -> Vec<String> {
 fn nothing_is_left_of(stage: Stage, id: Id, folder: &Path) {
     let name = id.name();
     // The next test waits for its turn, which this one keeps until it has looked.
-    let Stage { cluster, turn: _turn } = stage;
+    let Stage { cluster, turn: _turn, .. } = stage;
     drop(cluster);
     // They are dead; this machine's process 1 may take a moment to reap them.
     wait_for("the cluster's processes to be gone", SOON, || processes(&name).is_empty().then_some(()));

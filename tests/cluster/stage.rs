@@ -12,6 +12,9 @@ use berth_kit::{
     cluster::{Cluster, Id, Tools, image},
     program,
 };
+use tempfile::TempDir;
+
+use crate::shell::Shell;
 
 /// A pod's start, its name's way to the name server, a Service's way to kube-proxy: seconds, on two
 /// cores.
@@ -20,9 +23,13 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// The number of the tests' clusters; 0 is a person's own.
 pub(crate) const ID: u8 = 1;
 
-/// Berth's programs that run in pods, which bear their packages' names. Load workers wait to be
-/// asked for.
-const PROGRAMS: [&str; 2] = ["berth-agent", "berth-aggregator"];
+/// The programs that run in pods: package, program, image. Load workers wait to be asked for.
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    ("berth-agent", "berth-agent", "berth-agent"),
+    ("berth-aggregator", "berth-aggregator", "berth-aggregator"),
+    ("berth-examples", "refmodel", "berth-refmodel"),
+    ("berth-examples", "scanner", "berth-scanner"),
+];
 
 /// The nodes of two clusters would share CPUs, so only one test has one. A test that failed leaves
 /// nothing behind that the next one would trip over.
@@ -31,6 +38,9 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(crate) struct Stage {
     /// Before the turn, so that it is gone when the next test has it.
     pub(crate) cluster: Cluster,
+    pub(crate) shell: Shell,
+    /// For what a test writes.
+    pub(crate) scratch: TempDir,
     pub(crate) turn: MutexGuard<'static, ()>,
 }
 
@@ -40,7 +50,7 @@ impl Stage {
         tools().map(|tools| Self::start(&tools))
     }
 
-    /// A cluster with Berth, installed as a person does it: `deploy/base`, with this tree's programs
+    /// A cluster with Berth, installed as a person does it: `deploy/`, with this tree's programs
     /// as its images.
     pub(crate) fn with_berth() -> Option<Self> {
         tools().map(|tools| Self::install(&tools))
@@ -48,24 +58,24 @@ impl Stage {
 
     fn install(tools: &Tools) -> Self {
         // Built first: a node shares its CPU with the compiler.
-        let programs = PROGRAMS.map(|name| (name, program(name, name)));
+        let programs = PROGRAMS.map(|(package, name, image)| (image, program(package, name)));
         let stage = Self::start(tools);
-        let scratch = tempfile::tempdir().unwrap();
-        for (name, program) in programs {
-            let archive = scratch.path().join(name);
-            let reference = format!("docker.io/library/{name}:{}", env!("CARGO_PKG_VERSION"));
+        for (image, program) in programs {
+            let archive = stage.scratch.path().join(image);
+            let reference = format!("docker.io/library/{image}:{}", env!("CARGO_PKG_VERSION"));
             image::write(&archive, &reference, &program).unwrap();
             stage.cluster.load(&archive).unwrap();
         }
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base");
-        stage.cluster.ask(&["apply", "-k", base.to_str().unwrap()]).unwrap();
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+        stage.shell.must(&format!("kubectl apply -k {}", deploy.display()));
         stage
     }
 
     fn start(tools: &Tools) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = Cluster::start(Id::new(ID).unwrap(), tools).unwrap();
-        Self { cluster, turn }
+        let shell = Shell::new(&cluster, tools);
+        Self { cluster, shell, scratch: tempfile::tempdir().unwrap(), turn }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The nodes that were heard, and the way to the owner of each.
 //!
-//! Invariant: a node has one owner. The number of nodes is bounded; one that has been away for long
-//! is forgotten, but never while a stream of it is there. All histories together keep to one budget,
+//! Invariant: a node has one owner. The number of nodes is bounded; one that has been away for long,
+//! or was taken out of the cluster, is forgotten, but never while a stream of it is there. All histories together keep to one budget,
 //! of which each node has an equal share: the more nodes, the less far each history goes back.
 
 use std::{
@@ -36,8 +36,12 @@ const HISTORIES_BYTES: usize = 512 * 1024 * 1024;
 /// A node that is away this long is not coming back under its name, and its history went long ago.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
+/// A node that was taken out of the cluster is not coming back. One that registers anew under its name
+/// has an agent again within this.
+const REMOVED_AFTER: Duration = Duration::from_secs(30);
+
 /// How often it is looked for nodes to forget.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct Entry {
@@ -119,7 +123,8 @@ impl Nodes {
             // Another holder is a stream, which may be about to attach.
             let here = entry.handle.published.borrow().view.connected || Arc::strong_count(&entry.handle) > 1;
             entry.away_since = if here { None } else { entry.away_since.or(Some(now)) };
-            let keep = entry.away_since.is_none_or(|since| now.since(since) <= FORGOTTEN_AFTER);
+            let patience = if self.takes_pods(name).is_none() { REMOVED_AFTER } else { FORGOTTEN_AFTER };
+            let keep = entry.away_since.is_none_or(|since| now.since(since) <= patience);
             if !keep {
                 tracing::info!(node = %name, "node forgotten");
             }

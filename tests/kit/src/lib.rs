@@ -14,7 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Mutex,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longer than any wait that is expected on a busy machine of two cores.
@@ -24,14 +24,26 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Asks until there is an answer, and fails with `what` after `deadline`.
-pub fn wait_for<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..deadline.as_millis() / POLL.as_millis() {
+pub fn wait_for<T>(what: &str, deadline: Duration, ask: impl FnMut() -> Option<T>) -> T {
+    wait_every(POLL, what, deadline, ask)
+}
+
+/// As [`wait_for`], where asking is work that would show in what is measured.
+#[expect(clippy::disallowed_methods, reason = "the one clock of the tests: an answer may take seconds")]
+pub fn wait_every<T>(
+    period: Duration,
+    what: &str,
+    deadline: Duration,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
+    let begun = Instant::now();
+    loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        thread::sleep(POLL);
+        assert!(begun.elapsed() < deadline, "waited {deadline:?} for {what}");
+        thread::sleep(period);
     }
-    panic!("waited {deadline:?} for {what}");
 }
 
 /// The path of one of this tree's programs, as it is now. Cargo builds the programs of a package
@@ -82,6 +94,11 @@ impl Running {
                 said.split_inclusive('\n').find(|line| line.contains(&marker) && line.ends_with('\n'))?;
             line.split_once(&marker).and_then(|(_, rest)| rest.split_whitespace().next()).map(str::to_owned)
         })
+    }
+
+    /// It has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Kills it with SIGKILL, which no program can answer, and waits until it is gone.

@@ -74,6 +74,26 @@ pub(super) fn find(prefix: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Every process in the cgroup `name` and below it. One hierarchy has them all.
+pub(super) fn processes(name: &str) -> anyhow::Result<Vec<Pid>> {
+    let hierarchy = hierarchies()?.into_iter().next().context("find a cgroup hierarchy")?;
+    let mut found = Vec::new();
+    collect(&hierarchy.join(name), &mut found).with_context(|| format!("list the processes of {name}"))?;
+    Ok(found)
+}
+
+fn collect(dir: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
+    let list = fs::read_to_string(dir.join("cgroup.procs"))?;
+    found.extend(list.lines().filter_map(|pid| pid.parse().ok().and_then(Pid::from_raw)));
+    for entry in fs::read_dir(dir)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            // A pod that ends meanwhile takes its cgroup along.
+            drop(collect(&entry.path(), found));
+        }
+    }
+    Ok(())
+}
+
 fn end(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)?.flatten() {
         if entry.file_type()?.is_dir() {

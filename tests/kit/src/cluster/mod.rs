@@ -28,8 +28,10 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::kill_process;
 
 pub use id::Id;
+pub use rustix::process::Signal;
 pub use tools::Tools;
 
 use keys::{Keys, MASTERS};
@@ -152,7 +154,8 @@ impl Cluster {
         let plan = Plan {
             name,
             cgroup: format!("{}-{name}", id.name()),
-            cpus: fs::read_to_string("/sys/devices/system/cpu/online")?,
+            // Away from the first node, whose CPU is then its own.
+            cpus: (thread::available_parallelism()?.get() - 1).to_string(),
             script: include_str!("control.sh"),
             settings: vec![("ADDRESS", id.control().to_string()), ("SERVICES", id.services())],
             folder: &folder,
@@ -266,6 +269,24 @@ impl Cluster {
         let machine = self.machines.iter_mut().skip(1).find(|machine| machine.name == node);
         machine.with_context(|| format!("there is no node {node}"))?.kill();
         Ok(())
+    }
+
+    /// Sends a signal to every process of this program on a machine, which is a node or `control`; how
+    /// many there were.
+    pub fn signal(&self, machine: &str, program: &str, signal: Signal) -> anyhow::Result<usize> {
+        let mut sent = 0;
+        for pid in cgroup::processes(&format!("{}-{machine}", self.id.name()))? {
+            let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
+            if name.trim_end() == program && kill_process(pid, signal).is_ok() {
+                sent += 1;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The folder of its keys: `sa.key` and `sa.pub` sign and check the service accounts' tokens.
+    pub fn keys(&self) -> &Path {
+        &self.folder
     }
 
     /// Waits for `ready`, and says which machine ended meanwhile.
