@@ -2,6 +2,10 @@
 
 #[path = "cluster/contention.rs"]
 mod contention;
+#[path = "cluster/door.rs"]
+mod door;
+#[path = "cluster/forge.rs"]
+mod forge;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/ring.rs"]
@@ -12,3 +16,5 @@ mod shell;
 mod shop;
 #[path = "cluster/stage.rs"]
 mod stage;
+#[path = "cluster/tokens.rs"]
+mod tokens;
