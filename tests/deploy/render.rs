@@ -16,7 +16,7 @@ use std::{
 use berth_kit::cluster::Tools;
 use serde_json::{Value, json};
 
-use crate::{at, documents, list, root, string};
+use crate::{at, documents, kustomization, list, root, string};
 
 /// An object's kind and name. No two differ in their namespace alone.
 pub(crate) type Id = (String, String);
@@ -59,8 +59,7 @@ fn kustomize(folder: &Path) -> Option<String> {
 }
 
 fn files() -> BTreeMap<Id, Value> {
-    let kustomization = documents("base/kustomization.yaml").remove(0);
-    let files = list(&kustomization, "/resources");
+    let files = list(&kustomization(), "/resources");
     index(files.iter().flat_map(|file| documents(&format!("base/{}", string(file, "")))).collect())
 }
 
