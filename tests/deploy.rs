@@ -1,7 +1,8 @@
-//! The manifests of deploy/base and the Dockerfile, held to what SECURITY.md promises: each cell of
-//! the pods' posture, who may reach whom, the names and ports that other parts rely on.
+//! The manifests of deploy/ and the Dockerfile, held to what SECURITY.md promises: each cell of the
+//! pods' posture, who may reach whom, the names and ports that other parts rely on.
 //!
-//! Deliberately absent: rendering. kustomize only adds the namespace, a label and the tags.
+//! Invariant: all of it is held on the base, and `overlays` holds each overlay to its difference from
+//! the base, so that nothing here is said twice. Deliberately absent: a cluster, which is the ring's.
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,6 +10,8 @@
 mod images;
 #[path = "deploy/overlays.rs"]
 mod overlays;
+#[path = "deploy/render.rs"]
+mod render;
 #[path = "deploy/rights.rs"]
 mod rights;
 
@@ -63,13 +66,14 @@ fn text(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
 }
 
+/// The documents of a file of deploy/.
 fn documents(file: &str) -> Vec<Value> {
-    let text = text(&format!("deploy/base/{file}"));
+    let text = text(&format!("deploy/{file}"));
     serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 fn kustomization() -> Value {
-    documents("kustomization.yaml").remove(0)
+    documents("base/kustomization.yaml").remove(0)
 }
 
 /// What stands at a JSON pointer, null where nothing does.
@@ -85,19 +89,9 @@ fn string(value: &Value, pointer: &str) -> String {
     at(value, pointer).as_str().unwrap_or_default().to_owned()
 }
 
-fn resources() -> Vec<String> {
-    list(&kustomization(), "/resources").iter().map(|file| string(file, "")).collect()
-}
-
-fn objects() -> Vec<Value> {
-    resources().iter().flat_map(|file| documents(file)).collect()
-}
-
 fn object(kind: &str, name: &str) -> Value {
-    let mut objects = objects().into_iter();
-    objects
-        .find(|object| string(object, "/kind") == kind && string(object, "/metadata/name") == name)
-        .unwrap_or_else(|| panic!("deploy/base has no {kind} {name}"))
+    let id = (kind.to_owned(), name.to_owned());
+    render::base().get(&id).cloned().unwrap_or_else(|| panic!("the base has no {kind} {name}"))
 }
 
 /// Every pod with its name.
@@ -125,20 +119,18 @@ fn hold(what: &str, value: &Value, cells: &[(&str, Value)]) {
 
 #[test]
 fn every_file_of_the_base_is_a_resource_and_every_resource_is_a_file() {
-    let listed: BTreeSet<String> = resources().into_iter().chain(["kustomization.yaml".to_owned()]).collect();
+    let resources = list(&kustomization(), "/resources");
+    let listed: BTreeSet<String> = resources.iter().map(|file| string(file, "")).collect();
     let entries = fs::read_dir(root().join("deploy/base")).unwrap();
-    let present: BTreeSet<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(listed, present);
+    let present = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(listed, present.filter(|file| file != "kustomization.yaml").collect());
 }
 
 #[test]
 fn the_base_makes_the_objects_of_the_design() {
-    let made: BTreeSet<(String, String)> =
-        objects().iter().map(|object| (string(object, "/kind"), string(object, "/metadata/name"))).collect();
-    let expected = OBJECTS.map(|(kind, name)| (kind.to_owned(), name.to_owned())).into();
-    assert_eq!(made, expected);
-    assert_eq!(objects().len(), OBJECTS.len(), "an object twice");
+    let made: BTreeSet<(&str, &str)> =
+        render::base().keys().map(|(kind, name)| (kind.as_str(), name.as_str())).collect();
+    assert_eq!(made, OBJECTS.into());
     assert_eq!(string(&kustomization(), "/namespace"), NAMESPACE);
 }
 
@@ -176,9 +168,12 @@ fn every_pod_asks_for_what_it_needs_and_has_a_memory_limit() {
             assert!(at(&resources, cell).is_string(), "{name}{cell}");
         }
     }
+    let resources =
+        |kind, name| at(&container(&at(&object(kind, name), "/spec/template/spec")), "/resources");
     // Throttled, an agent would miss ticks.
-    let agent = at(&object("DaemonSet", "berth-agent"), "/spec/template/spec");
-    assert_eq!(at(&container(&agent), "/resources/limits/cpu"), Value::Null);
+    assert_eq!(at(&resources("DaemonSet", "berth-agent"), "/limits/cpu"), Value::Null);
+    let worker = resources("Deployment", "berth-loadgen");
+    assert_eq!(at(&worker, "/requests"), at(&worker, "/limits"), "cores of its own");
 }
 
 #[test]
@@ -202,7 +197,16 @@ fn only_the_agent_sees_the_host_and_nobody_writes_to_a_mount() {
 
 #[test]
 fn the_agent_runs_on_every_node_and_is_the_last_to_go() {
-    let agent = at(&object("DaemonSet", "berth-agent"), "/spec/template/spec");
+    let daemon_set = object("DaemonSet", "berth-agent");
+    let rollout = [
+        ("/spec/minReadySeconds", json!(10)),
+        (
+            "/spec/updateStrategy",
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}}),
+        ),
+    ];
+    hold("berth-agent", &daemon_set, &rollout);
+    let agent = at(&daemon_set, "/spec/template/spec");
     let cells = [
         ("/tolerations", json!([{"operator": "Exists"}])),
         ("/nodeSelector", Value::Null),
@@ -286,7 +290,7 @@ fn the_ports_are_7700_for_grpc_and_7701_for_http() {
 }
 
 #[test]
-fn only_agents_and_load_workers_reach_grpc_and_only_monitoring_reaches_http() {
+fn each_pod_reaches_what_it_needs_and_is_reached_by_whom_it_serves() {
     for (kind, name, _) in PODS {
         let labels = at(&object(kind, name), "/spec/template/metadata/labels");
         let policy = object("NetworkPolicy", name);
@@ -312,13 +316,15 @@ fn only_agents_and_load_workers_reach_grpc_and_only_monitoring_reaches_http() {
     ]);
     let aggregator = object("NetworkPolicy", "berth-aggregator");
     assert_eq!(at(&aggregator, "/spec/ingress"), expected);
-    let ports = json!([
-        {"port": 53, "protocol": "UDP"},
-        {"port": 53, "protocol": "TCP"},
-        {"port": 443, "protocol": "TCP"},
-        {"port": 6443, "protocol": "TCP"},
-    ]);
-    assert_eq!(at(&aggregator, "/spec/egress"), json!([{"ports": ports}]), "names and the API server");
+    let names = [json!({"port": 53, "protocol": "UDP"}), json!({"port": 53, "protocol": "TCP"})];
+    let api_server = [443, 6443].map(|port| json!({"port": port, "protocol": "TCP"}));
+    let api_server = [names.clone(), api_server].concat();
+    let grpc = json!({"to": [pod("berth-aggregator")], "ports": [{"port": 7700, "protocol": "TCP"}]});
+    let egress = |name| at(&object("NetworkPolicy", name), "/spec/egress");
+    assert_eq!(egress("berth-agent"), json!([{"ports": names}, grpc]));
+    assert_eq!(egress("berth-aggregator"), json!([{"ports": api_server}]));
+    // The target of a run may be any pod, and nothing outside the cluster.
+    assert_eq!(egress("berth-loadgen"), json!([{"ports": names}, {"to": [{"namespaceSelector": {}}]}]));
 }
 
 #[test]
