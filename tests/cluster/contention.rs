@@ -57,7 +57,7 @@ fn assert_elsewhere_is_not_blamed(report: &Value) {
 fn age(started: &str) -> Duration {
     let started: Timestamp = started.parse().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now - Duration::from_secs(started.seconds.try_into().unwrap())
+    now.saturating_sub(Duration::from_secs(started.seconds.try_into().unwrap()))
 }
 
 /// Waits until the report names the scanner first, and tells how old its container is by then.

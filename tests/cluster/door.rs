@@ -34,7 +34,8 @@ struct Shown(Option<String>);
 impl Interceptor for Shown {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(token) = &self.0 {
-            let value = format!("Bearer {token}").parse().map_err(|_| Status::internal("no header's value"))?;
+            let value =
+                format!("Bearer {token}").parse().map_err(|_| Status::internal("no header's value"))?;
             request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
@@ -47,7 +48,8 @@ impl Door {
         let path = "jsonpath={.items[0].status.podIP}";
         let list = "kubectl get pods -n berth-system -l app.kubernetes.io/name=berth-aggregator";
         let address = stage.shell.must(&format!("{list} -o {path}"));
-        let ca = stage.shell.must(r"kubectl get configmap -n berth-system berth-ca -o jsonpath='{.data.ca\.crt}'");
+        let ca =
+            stage.shell.must(r"kubectl get configmap -n berth-system berth-ca -o jsonpath='{.data.ca\.crt}'");
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).domain_name(NAME);
         let endpoint = Endpoint::from_shared(format!("https://{address}:7700")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

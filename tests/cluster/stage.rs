@@ -68,6 +68,9 @@ impl Stage {
         }
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
         stage.shell.must(&format!("kubectl apply -k {}", deploy.display()));
+        stage.shell.must(
+            "kubectl -n berth-system rollout status --timeout=60s daemonset/berth-agent deployment/berth-aggregator",
+        );
         stage
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a token itself is not kept, only its SHA-256; what is kept is bounded in time and in
 //! number, and refusals never crowd out what was accepted. Pure: the caller supplies the time.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use berth::BearerToken;
 use berth_core::time::AxisNsec;
@@ -27,6 +27,13 @@ const ACCEPTED: usize = 16_384;
 /// The reviews of [`REFUSED_FOR`], at the rate at which they are asked for at most.
 const REFUSED: usize = 2_048;
 
+/// The API server itself goes on believing a token for 10 s (Kubernetes'
+/// pkg/kubeapiserver/options/authentication.go, `TokenSuccessCacheTTL`), and a question may be under way.
+const GONE_FOR: Duration = Duration::from_secs(60);
+
+/// A thousand pods that end in each of those seconds, and 4 MiB.
+const GONE: usize = 60_000;
+
 /// A token as it is known here, for one audience.
 pub(crate) type Key = ([u8; 32], Audience);
 
@@ -35,8 +42,8 @@ pub(crate) type Key = ([u8; 32], Audience);
 pub(crate) struct Cache {
     accepted: HashMap<Key, (Principal, AxisNsec)>,
     refused: HashMap<Key, (Refusal, AxisNsec)>,
-    /// Grows whenever something is forgotten before its time.
-    revoked: u64,
+    /// The UIDs of pods that were deleted lately.
+    gone: HashMap<Box<str>, ((), AxisNsec)>,
 }
 
 /// The key of a token.
@@ -55,44 +62,45 @@ impl Cache {
         }
     }
 
-    /// To be given back with what is learnt from a question that is asked now.
-    pub(crate) fn revocations(&self) -> u64 {
-        self.revoked
-    }
-
-    /// Keeps what was learnt, unless it may have been overtaken since the question was asked.
-    pub(crate) fn keep(
+    /// Keeps what the API server said, and tells what it comes to: it may not have heard yet that the
+    /// pod is gone.
+    pub(crate) fn learn(
         &mut self,
         key: Key,
-        learnt: &Result<Principal, Refusal>,
-        revocations: u64,
+        said: Result<Principal, Refusal>,
         now: AxisNsec,
-    ) {
-        match learnt {
-            Ok(principal) if revocations == self.revoked => {
+    ) -> Result<Principal, Refusal> {
+        let learnt =
+            said.and_then(|holder| if self.is_gone(&holder, now) { Err(Refusal::Gone) } else { Ok(holder) });
+        match &learnt {
+            Ok(principal) => {
                 self.refused.remove(&key);
-                let kept = (principal.clone(), now + ACCEPTED_FOR);
-                insert(&mut self.accepted, ACCEPTED, key, kept, now);
+                insert(&mut self.accepted, ACCEPTED, key, (principal.clone(), now + ACCEPTED_FOR), now);
             }
-            Ok(_) => {}
             Err(refusal) => {
                 insert(&mut self.refused, REFUSED, key, (refusal.clone(), now + REFUSED_FOR), now);
             }
         }
+        learnt
+    }
+
+    fn is_gone(&self, holder: &Principal, now: AxisNsec) -> bool {
+        let gone = holder.place().and_then(|place| self.gone.get(place.pod_uid.as_str()));
+        gone.is_some_and(|(_, until)| now < *until)
     }
 
     /// A pod is gone, and every token of it with it.
-    pub(crate) fn forget_pod(&mut self, uid: &str) {
-        self.revoked += 1;
+    pub(crate) fn forget_pod(&mut self, uid: &str, now: AxisNsec) {
+        insert(&mut self.gone, GONE, uid.into(), ((), now + GONE_FOR), now);
         self.accepted.retain(|_, (principal, _)| principal.place().is_none_or(|place| place.pod_uid != uid));
     }
 }
 
 /// Where the table is full of what still holds, a newcomer is asked for again each time.
-fn insert<T>(
-    table: &mut HashMap<Key, (T, AxisNsec)>,
+fn insert<K: Eq + Hash, T>(
+    table: &mut HashMap<K, (T, AxisNsec)>,
     most: usize,
-    key: Key,
+    key: K,
     kept: (T, AxisNsec),
     now: AxisNsec,
 ) {
@@ -124,8 +132,8 @@ mod tests {
     #[test]
     fn what_was_accepted_holds_for_ten_minutes_and_what_was_refused_for_ten_seconds() {
         let mut cache = Cache::default();
-        cache.keep(numbered(1), &Ok(agent("p")), 0, START);
-        cache.keep(numbered(2), &Err(Refusal::Unbound), 0, START);
+        drop(cache.learn(numbered(1), Ok(agent("p")), START));
+        drop(cache.learn(numbered(2), Err(Refusal::Unbound), START));
         let after = |secs: u64| START + Duration::from_secs(secs);
         assert_eq!(cache.find(&numbered(1), after(599)), Some(Ok(agent("p"))));
         assert_eq!(cache.find(&numbered(1), after(600)), None);
@@ -138,34 +146,35 @@ mod tests {
     fn a_token_for_one_audience_says_nothing_for_another() {
         let mut cache = Cache::default();
         let token = BearerToken::parse("a.b.c").unwrap();
-        cache.keep(key(&token, Audience::Ingest), &Ok(agent("p")), 0, START);
+        drop(cache.learn(key(&token, Audience::Ingest), Ok(agent("p")), START));
         assert_eq!(cache.find(&key(&token, Audience::Query), START), None);
     }
 
     #[test]
-    fn a_deleted_pods_tokens_are_forgotten_even_while_one_is_being_asked_about() {
+    fn a_deleted_pods_tokens_are_refused_even_while_the_api_server_has_not_heard_of_it() {
         let mut cache = Cache::default();
-        cache.keep(numbered(1), &Ok(agent("gone")), cache.revocations(), START);
-        cache.keep(numbered(2), &Ok(agent("here")), cache.revocations(), START);
-        let asked = cache.revocations();
-        cache.forget_pod("gone");
+        assert_eq!(cache.learn(numbered(1), Ok(agent("gone")), START), Ok(agent("gone")));
+        assert_eq!(cache.learn(numbered(2), Ok(agent("here")), START), Ok(agent("here")));
+        cache.forget_pod("gone", START);
         assert_eq!(cache.find(&numbered(1), START), None);
         assert_eq!(cache.find(&numbered(2), START), Some(Ok(agent("here"))));
-        cache.keep(numbered(3), &Ok(agent("gone")), asked, START);
-        assert_eq!(cache.find(&numbered(3), START), None);
+        let soon = START + Duration::from_secs(9);
+        assert_eq!(cache.learn(numbered(1), Ok(agent("gone")), soon), Err(Refusal::Gone));
+        assert_eq!(cache.find(&numbered(1), soon), Some(Err(Refusal::Gone)));
+        assert_eq!(cache.learn(numbered(3), Ok(agent("here")), soon), Ok(agent("here")));
     }
 
     #[test]
     fn no_number_of_bad_tokens_crowds_out_a_good_one() {
         let mut cache = Cache::default();
-        cache.keep(numbered(0), &Ok(agent("p")), 0, START);
+        drop(cache.learn(numbered(0), Ok(agent("p")), START));
         for number in 1..2 * REFUSED {
-            cache.keep(numbered(number), &Err(Refusal::Unbound), 0, START);
+            drop(cache.learn(numbered(number), Err(Refusal::Unbound), START));
         }
         assert_eq!(cache.refused.len(), REFUSED);
         assert_eq!(cache.find(&numbered(0), START), Some(Ok(agent("p"))));
         let later = START + REFUSED_FOR;
-        cache.keep(numbered(9 * REFUSED), &Err(Refusal::Unbound), 0, later);
+        drop(cache.learn(numbered(9 * REFUSED), Err(Refusal::Unbound), later));
         assert_eq!(cache.refused.len(), 1);
     }
 }

@@ -108,7 +108,7 @@ impl Gate {
 
     /// A pod is gone: its tokens are believed no longer.
     pub(crate) fn forget_pod(&self, uid: &str) {
-        lock(&self.cache).forget_pod(uid);
+        lock(&self.cache).forget_pod(uid, self.clock.now());
     }
 
     async fn holder(
@@ -142,7 +142,6 @@ impl Gate {
         let reserved = lock(&self.pace).reserve(self.clock.now());
         let wait = reserved.ok_or_else(|| Outside::Unknown("too many new callers at once".to_owned()))?;
         tokio::time::sleep(wait).await;
-        let revocations = lock(&self.cache).revocations();
         let asked = async {
             let _place = self.under_way.acquire().await.expect("the semaphore is never closed");
             Counters::add(&self.counters.token_reviews);
@@ -154,9 +153,8 @@ impl Gate {
             Ok(Err(error)) => return Err(Outside::Unknown(with_sources(&error))),
             Err(_) => return Err(Outside::Unknown(format!("no answer within {REVIEW_TIMEOUT:?}"))),
         };
-        let learnt = judge(&status, audience, &self.namespace);
-        lock(&self.cache).keep(key, &learnt, revocations, self.clock.now());
-        Ok(learnt)
+        let said = judge(&status, audience, &self.namespace);
+        Ok(lock(&self.cache).learn(key, said, self.clock.now()))
     }
 
     fn refuse(&self, path: &str, need: Need, peer: Option<IpAddr>, refusal: &Refusal) -> Status {
@@ -167,7 +165,7 @@ impl Gate {
         let (account, audience) = (need.account(), need.audience().as_str());
         let needed = format!("this needs a token of {account} for {audience}");
         match refusal {
-            Refusal::Unreadable(_) | Refusal::Bad(_) | Refusal::Audience(_) => {
+            Refusal::Unreadable(_) | Refusal::Bad(_) | Refusal::Audience(_) | Refusal::Gone => {
                 Status::unauthenticated(needed)
             }
             Refusal::Account(_) | Refusal::Unbound | Refusal::NotAllowed => Status::permission_denied(needed),

@@ -52,6 +52,9 @@ pub(crate) enum Refusal {
     /// Bound to no pod on a node.
     #[error("the token names no node and pod")]
     Unbound,
+    /// Its pod was deleted a moment ago.
+    #[error("the token's pod is deleted")]
+    Gone,
     /// Good, but not for this.
     #[error("the token is of another kind of caller")]
     NotAllowed,
