@@ -4,6 +4,8 @@
 mod contention;
 #[path = "cluster/door.rs"]
 mod door;
+#[path = "cluster/faults.rs"]
+mod faults;
 #[path = "cluster/forge.rs"]
 mod forge;
 #[path = "cluster/install.rs"]

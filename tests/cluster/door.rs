@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use berth::wire::{
-    self, agent_message::Message, aggregator_message, ingest_client::IngestClient, load_client::LoadClient,
-    samples_client::SamplesClient,
+    self, agent_message::Message, aggregator_message, episodes_client::EpisodesClient,
+    ingest_client::IngestClient, load_client::LoadClient, samples_client::SamplesClient,
 };
 use tokio::runtime::Runtime;
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
@@ -39,6 +39,25 @@ impl Interceptor for Shown {
             request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
+    }
+}
+
+impl Stage {
+    /// Asks the API server for a token of an account of Berth's; bound to this pod of it.
+    pub(crate) fn token(&self, account: &str, audience: &str, pod: Option<&str>) -> String {
+        let bound = pod.map_or_else(String::new, |pod| {
+            let uid = self
+                .shell
+                .must(&format!("kubectl get pod -n berth-system {pod} -o jsonpath={{.metadata.uid}}"));
+            format!(" --bound-object-kind Pod --bound-object-name {pod} --bound-object-uid {uid}")
+        });
+        let words = format!("kubectl create token -n berth-system {account} --audience {audience}{bound}");
+        self.shell.must(&words).trim().to_owned()
+    }
+
+    /// A token of somebody who looks.
+    pub(crate) fn viewer(&self) -> String {
+        self.token("berth-viewer", "berth.query", None)
     }
 }
 
@@ -94,16 +113,40 @@ impl Door {
         })
     }
 
-    /// The incarnations of the agents that were ever heard.
-    pub(crate) fn nodes(&self, viewer: &str) -> Result<Vec<(String, u64)>, Status> {
+    /// What there is to say of each node that was ever heard.
+    pub(crate) fn nodes(&self, viewer: &str) -> Result<Vec<wire::NodeStatus>, Status> {
         let mut client = SamplesClient::new(self.caller(Some(viewer)));
-        let nodes = self.runtime.block_on(client.list_nodes(wire::ListNodesRequest {}))?.into_inner().nodes;
-        Ok(nodes.into_iter().map(|node| (node.node, node.incarnation)).collect())
+        Ok(self.runtime.block_on(client.list_nodes(wire::ListNodesRequest {}))?.into_inner().nodes)
+    }
+
+    /// One of them.
+    pub(crate) fn node(&self, viewer: &str, name: &str) -> Option<wire::NodeStatus> {
+        self.nodes(viewer).ok()?.into_iter().find(|node| node.node == name)
+    }
+
+    /// The models, and what should be known of the list.
+    pub(crate) fn models(&self, viewer: &str) -> Result<wire::ListModelsResponse, Status> {
+        let mut client = EpisodesClient::new(self.caller(Some(viewer)));
+        let asked = client.list_models(wire::ListModelsRequest::default());
+        Ok(self.runtime.block_on(asked)?.into_inner())
+    }
+
+    /// Every tick from now on.
+    pub(crate) fn tail(&self, viewer: &str) -> Result<Streaming<wire::SampleChunk>, Status> {
+        let mut client = SamplesClient::new(self.caller(Some(viewer)));
+        let resolution = wire::Resolution::Raw.into();
+        let asked = client.tail(wire::TailRequest { resolution, ..wire::TailRequest::default() });
+        Ok(self.runtime.block_on(asked)?.into_inner())
+    }
+
+    /// Waits for the next of them.
+    pub(crate) fn next<T>(&self, stream: &mut Streaming<T>) -> Result<Option<T>, Status> {
+        self.runtime.block_on(stream.message())
     }
 
     /// Whether one of them is a stranger of [`Door::hello`].
     pub(crate) fn has_stranger(&self, viewer: &str) -> bool {
-        self.nodes(viewer).unwrap().iter().any(|(_, incarnation)| *incarnation == STRANGER)
+        self.nodes(viewer).unwrap().iter().any(|node| node.incarnation == STRANGER)
     }
 
     /// Asks for a load run that says nothing.

@@ -24,18 +24,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What `berth-agent` would be given on node-b, by a pod that nobody else made.
 const PROBE: &str = "probe";
 
-fn token(stage: &Stage, account: &str, audience: &str, pod: Option<&str>) -> String {
-    let bound = pod.map_or_else(String::new, |pod| {
-        format!(" --bound-object-kind Pod --bound-object-name {pod} --bound-object-uid {}", uid(stage, pod))
-    });
-    let words = format!("kubectl create token -n berth-system {account} --audience {audience}{bound}");
-    stage.shell.must(&words).trim().to_owned()
-}
-
-fn uid(stage: &Stage, pod: &str) -> String {
-    stage.shell.must(&format!("kubectl get pod -n berth-system {pod} -o jsonpath={{.metadata.uid}}"))
-}
-
 fn start_probe(stage: &Stage, account: &str) {
     stage.apply(&json!({
         "apiVersion": "v1",
@@ -102,14 +90,14 @@ fn between(before: &Timestamp, after: &Timestamp) -> Duration {
 fn of_fourteen_bad_tokens_none_is_let_in_and_none_fills_the_log() {
     let Some(stage) = Stage::with_berth() else { return };
     start_probe(&stage, "berth-agent");
-    let ingest = |account: &str, pod: Option<&str>| token(&stage, account, "berth.ingest", pod);
+    let ingest = |account: &str, pod: Option<&str>| stage.token(account, "berth.ingest", pod);
     let good = ingest("berth-agent", Some(PROBE));
     let forge = Forge::new(&stage, &good);
     let signed = [
         ("good", good.clone()),
         ("expired", forge.expired()),
         ("not yet valid", forge.not_yet_valid()),
-        ("wrong audience", token(&stage, "berth-agent", "berth.load", Some(PROBE))),
+        ("wrong audience", stage.token("berth-agent", "berth.load", Some(PROBE))),
         ("wrong issuer", forge.claiming(|claims| claims["iss"] = json!("https://elsewhere.example"))),
         ("alg none", forge.unsigned("c2lnbmF0dXJl")),
         ("HS256 with the public key", forge.signed_with_the_public_key()),
@@ -121,7 +109,7 @@ fn of_fourteen_bad_tokens_none_is_let_in_and_none_fills_the_log() {
     let answers: Value = answers.map(|(what, answer)| (what.to_owned(), answer)).collect();
 
     let door = Door::find(&stage);
-    let viewer = token(&stage, "berth-viewer", "berth.query", None);
+    let viewer = stage.viewer();
     wait_for("both agents", SOON, || (door.nodes(&viewer).ok()?.len() == 2).then_some(()));
     let refused = |token: Option<&str>, node: &str| door.hello(token, node).map_err(|status| status.code());
     let unauthenticated = Err(Code::Unauthenticated);
@@ -166,8 +154,8 @@ fn of_fourteen_bad_tokens_none_is_let_in_and_none_fills_the_log() {
 #[test]
 fn a_viewer_looks_and_cannot_start_load() {
     let Some(stage) = Stage::with_berth() else { return };
-    let viewer = token(&stage, "berth-viewer", "berth.query", None);
-    let operator = token(&stage, "berth-operator", "berth.query", None);
+    let viewer = stage.viewer();
+    let operator = stage.token("berth-operator", "berth.query", None);
     let door = Door::find(&stage);
     wait_for("the aggregator to answer", SOON, || door.nodes(&viewer).ok());
     assert_eq!(door.start_load(&viewer).unwrap_err().code(), Code::PermissionDenied);
