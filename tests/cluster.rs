@@ -12,6 +12,8 @@ mod forge;
 mod install;
 #[path = "cluster/ring.rs"]
 mod ring;
+#[path = "cluster/rows.rs"]
+mod rows;
 #[path = "cluster/shell.rs"]
 mod shell;
 #[path = "cluster/shop.rs"]

@@ -19,7 +19,7 @@ use berth_kit::{
 use serde_json::Value;
 
 /// A report costs this machine half a second of CPU time when nothing is optimised.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where commands run that find the cluster as a person's terminal does.
 #[derive(Debug)]

@@ -50,6 +50,9 @@ const END: Duration = Duration::from_secs(30);
 /// Of each log: the cause is nearly always in the last few.
 const LAST_LINES: usize = 8;
 
+/// What the kernel keeps of a program's name (include/linux/sched.h, `TASK_COMM_LEN`, less the zero).
+const COMM_BYTES: usize = 15;
+
 /// How often a predicate is asked.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -274,6 +277,7 @@ impl Cluster {
     /// Sends a signal to every process of this program on a machine, which is a node or `control`; how
     /// many there were.
     pub fn signal(&self, machine: &str, program: &str, signal: Signal) -> anyhow::Result<usize> {
+        let program = program.get(..COMM_BYTES).unwrap_or(program);
         let mut sent = 0;
         for pid in cgroup::processes(&format!("{}-{machine}", self.id.name()))? {
             let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
