@@ -6,6 +6,8 @@ mod contention;
 mod door;
 #[path = "cluster/forge.rs"]
 mod forge;
+#[path = "cluster/images.rs"]
+mod images;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/ring.rs"]
