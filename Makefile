@@ -9,10 +9,19 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
 PROGRAMS := berth berth-agent berth-aggregator berth-loadgen refmodel scanner
 
-.PHONY: help build demo test soak tools cluster cluster-down cluster-tools lint doc install uninstall clean
+# What builds images, and where they are meant to go: registry.example/team, say.
+ENGINE ?= docker
+REGISTRY ?=
+comma := ,
+IMAGES := agent aggregator loadgen refmodel scanner cli
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+IMAGE_NAMES := $(foreach target,$(IMAGES),$(if $(REGISTRY),$(REGISTRY)/)berth-$(target):$(VERSION))
+
+.PHONY: help build demo test soak tools images cluster cluster-down cluster-tools cluster-images lint doc \
+	install uninstall clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build every program, optimised
 	cargo build --release --workspace --bins --locked
@@ -20,7 +29,7 @@ build: ## Build every program, optimised
 demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--scanners 2"
 	$(TARGET)/berth demo $(DEMO)
 
-test: tools cluster-tools ## Run every test
+test: tools cluster-tools cluster-images ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
 soak: ## The long waits: a restart with 100 s of history, and every story of the demonstration
@@ -30,7 +39,17 @@ soak: ## The long waits: a restart with 100 s of history, and every story of the
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"
 
-cluster: cluster-tools ## Start a real Kubernetes of two nodes on this machine, as root on Linux
+images: ## Build every image, to push or to load into kind: make images ENGINE=podman REGISTRY=registry.example/me
+	@for image in $(IMAGE_NAMES); do \
+	    target=$${image##*berth-} && \
+	    BUILDAH_LAYERS=true $(ENGINE) build --target $${target%:*} --tag $$image . || exit; \
+	done
+	@echo "Next, $(if $(REGISTRY),push them:,load them into kind$(comma) or name a REGISTRY to push them to:)" >&2
+	@for image in $(IMAGE_NAMES); do \
+	    echo "    $(if $(REGISTRY),$(ENGINE) push,kind load docker-image) $$image" >&2; \
+	done
+
+cluster: cluster-tools cluster-images ## Start a real Kubernetes of two nodes on this machine, as root on Linux
 	BERTH_CACHE="$(BERTH_CACHE)" cargo run --quiet --locked --package berth-kit --example berth-cluster up
 
 cluster-down: ## End it, and leave nothing
@@ -38,6 +57,9 @@ cluster-down: ## End it, and leave nothing
 
 cluster-tools: ## Build Kubernetes for the tests and for make cluster, into the cache folder
 	@tests/cluster/tools.sh "$(BERTH_CACHE)"
+
+cluster-images: ## Build this tree's images for the tests and for make cluster, into the cache folder
+	@tests/cluster/images.sh "$(BERTH_CACHE)"
 
 lint: ## Formatting and lints, as the gate wants them
 	cargo fmt --all --check

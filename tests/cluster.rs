@@ -8,6 +8,8 @@ mod door;
 mod faults;
 #[path = "cluster/forge.rs"]
 mod forge;
+#[path = "cluster/images.rs"]
+mod images;
 #[path = "cluster/install.rs"]
 mod install;
 #[path = "cluster/ring.rs"]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use berth_kit::{
-    cluster::{Cluster, Id, Tools, image},
+    cluster::{Cluster, Id, Images, Tools},
     program,
 };
 use tempfile::TempDir;
@@ -22,14 +22,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The number of the tests' clusters; 0 is a person's own.
 pub(crate) const ID: u8 = 1;
-
-/// The programs that run in pods: package, program, image. Load workers wait to be asked for.
-const PROGRAMS: [(&str, &str, &str); 4] = [
-    ("berth-agent", "berth-agent", "berth-agent"),
-    ("berth-aggregator", "berth-aggregator", "berth-aggregator"),
-    ("berth-examples", "refmodel", "berth-refmodel"),
-    ("berth-examples", "scanner", "berth-scanner"),
-];
 
 /// The nodes of two clusters would share CPUs, so only one test has one. A test that failed leaves
 /// nothing behind that the next one would trip over.
@@ -50,20 +42,15 @@ impl Stage {
         tools().map(|tools| Self::start(&tools))
     }
 
-    /// A cluster with Berth, installed as a person does it: `deploy/`, with this tree's programs
-    /// as its images.
+    /// A cluster with Berth, installed as a person does it: `deploy/`, with the images of this tree.
     pub(crate) fn with_berth() -> Option<Self> {
-        tools().map(|tools| Self::install(&tools))
+        let tools = tools()?;
+        Some(Self::install(&tools, &images()?))
     }
 
-    fn install(tools: &Tools) -> Self {
-        // Built first: a node shares its CPU with the compiler.
-        let programs = PROGRAMS.map(|(package, name, image)| (image, program(package, name)));
+    fn install(tools: &Tools, images: &Images) -> Self {
         let stage = Self::start(tools);
-        for (image, program) in programs {
-            let archive = stage.scratch.path().join(image);
-            let reference = format!("docker.io/library/{image}:{}", env!("CARGO_PKG_VERSION"));
-            image::write(&archive, &reference, &program).unwrap();
+        for archive in images.archives().unwrap() {
             stage.cluster.load(&archive).unwrap();
         }
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
@@ -75,6 +62,8 @@ impl Stage {
     }
 
     fn start(tools: &Tools) -> Self {
+        // Built first: a node shares its CPU with the compiler.
+        program("berth-cli", "berth");
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = Cluster::start(Id::new(ID).unwrap(), tools).unwrap();
         let shell = Shell::new(&cluster, tools);
@@ -84,4 +73,9 @@ impl Stage {
 
 fn tools() -> Option<Tools> {
     Tools::find().map_err(|reason| eprintln!("not run: {reason}")).ok()
+}
+
+/// Berth's images, built from this tree; elsewhere says in one line why there are none.
+pub(crate) fn images() -> Option<Images> {
+    Images::find().map_err(|reason| eprintln!("not run: {reason}")).ok()
 }

@@ -1,6 +1,6 @@
 //! The Dockerfile: one target an image, each of one binary of the workspace.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use cargo_metadata::MetadataCommand;
 use serde_json::{Value, json};
@@ -50,12 +50,16 @@ fn every_target_of_the_dockerfile_runs_one_binary_of_the_workspace_as_nobody() {
         let path = format!("/usr/local/bin/{binary}");
         let stage = [
             format!("FROM run AS {target}"),
-            format!("COPY --from=build /src/target/release/{binary} {path}"),
+            format!("COPY --from=build /programs/{binary} {path}"),
             format!("ENTRYPOINT [\"{path}\"]"),
         ];
         let words = stage.map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
         assert!(instructions.windows(3).any(|window| window == words), "target {target}");
     }
+    let mut programs = IMAGES.map(|(_, binary)| binary);
+    programs.sort_unstable();
+    let programs = format!("ARG PROGRAMS=\"{}\"", programs.join(" "));
+    assert!(instructions.iter().any(|words| words.join(" ") == programs), "{programs}");
     let users: Vec<_> = instructions.iter().filter(|words| words[0] == "USER").collect();
     assert_eq!(users, [&["USER".to_owned(), format!("{UID}:{UID}")]]);
 }
@@ -72,8 +76,8 @@ fn the_build_stage_copies_what_the_workspace_needs_and_nothing_that_is_missing()
     }
     let metadata = MetadataCommand::new().no_deps().manifest_path(root().join("Cargo.toml")).exec().unwrap();
     for package in metadata.packages.iter().filter(|package| package.name != "berth") {
-        let folder = package.manifest_path.parent().unwrap().strip_prefix(root()).unwrap().to_owned();
-        let copied = sources.iter().any(|source| Path::new(&folder).starts_with(source));
-        assert!(copied, "the Dockerfile does not copy {folder}");
+        let manifest = package.manifest_path.strip_prefix(root()).unwrap();
+        let copied = sources.iter().any(|source| manifest.starts_with(source));
+        assert!(copied, "the Dockerfile does not copy {manifest}");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use berth_kit::cluster::{Cluster, Id, Tools};
+use anyhow::{Context, Error};
+use berth_kit::cluster::{Cluster, Id, Images, Tools};
 use clap::{Parser, ValueEnum};
 
 /// The environment, or what is needed of it, is missing.
@@ -36,17 +36,16 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let id = Id::new(args.number).context("choose a smaller number of a cluster")?;
-    let tools = match Tools::find() {
-        Ok(tools) => tools,
-        Err(reason) => bail!(reason),
-    };
+    let tools = Tools::find().map_err(Error::msg)?;
     match args.verb {
         Verb::Down => Cluster::remove(id, &tools),
         Verb::Up => {
-            let kubeconfig = Cluster::leave_up(id, &tools)?;
+            let images = Images::find().map_err(Error::msg)?;
+            let kubeconfig = Cluster::leave_up(id, &tools, &images)?;
             eprintln!(
-                "Kubernetes is up, with nodes node-a and node-b. To use it, and to end it:\n\n    \
-                 export KUBECONFIG={}\n    export PATH=\"{}:$PATH\"\n    kubectl get nodes\n    make cluster-down\n",
+                "Kubernetes is up, with nodes node-a and node-b and Berth's images on both. To use it, and to end \
+                 it:\n\n    export KUBECONFIG={}\n    export PATH=\"{}:$PATH\"\n    kubectl get nodes\n    \
+                 kubectl apply -k deploy/\n    make cluster-down\n",
                 kubeconfig.display(),
                 tools.programs().display(),
             );

@@ -11,6 +11,7 @@
 mod cgroup;
 mod id;
 pub mod image;
+pub mod images;
 mod keys;
 mod machine;
 mod node;
@@ -31,6 +32,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::kill_process;
 
 pub use id::Id;
+pub use images::Images;
 pub use rustix::process::Signal;
 pub use tools::Tools;
 
@@ -74,9 +76,13 @@ impl Cluster {
         Self::start_for(id, tools, Life::Bound)
     }
 
-    /// Starts a cluster that stays until it is removed, and says where its kubeconfig is.
-    pub fn leave_up(id: Id, tools: &Tools) -> anyhow::Result<PathBuf> {
+    /// Starts a cluster that stays until it is removed, loads Berth's images into it, and says where its
+    /// kubeconfig is.
+    pub fn leave_up(id: Id, tools: &Tools, images: &Images) -> anyhow::Result<PathBuf> {
         let cluster = Self::start_for(id, tools, Life::Kept)?;
+        for archive in images.archives()? {
+            cluster.load(&archive)?;
+        }
         let kubeconfig = cluster.kubeconfig();
         std::mem::forget(cluster);
         Ok(kubeconfig)
@@ -113,7 +119,7 @@ impl Cluster {
     fn bring_up(&mut self, life: Life) -> anyhow::Result<()> {
         let keys = Keys::make(&self.folder, self.id.control())?;
         self.sign_for_the_control_plane(&keys)?;
-        image::write(&self.folder.join("pod.tar"), image::POD_IMAGE, &self.tools.program("pod"))?;
+        image::write(&self.folder.join("pod.tar"), &self.tools.program("pod"))?;
         self.start_control_plane(life)?;
         let cpus = thread::available_parallelism()?.get();
         let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(self.id, index, cpus)).collect();

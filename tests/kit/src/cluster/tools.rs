@@ -27,17 +27,11 @@ pub struct Tools {
 impl Tools {
     /// Finds them, or says in one line why no cluster runs here.
     pub fn find() -> Result<Self, String> {
-        let cache = cache().ok_or("set BERTH_CACHE or HOME: the cluster's programs lie below")?;
+        let cache = cache()?;
         if HIDDEN.iter().any(|hidden| cache.starts_with(hidden)) {
             return Err(format!("put BERTH_CACHE elsewhere: a node of the ring has its own {HIDDEN:?}"));
         }
-        let output = Command::new(SCRIPT).arg("--have").arg(&cache).output();
-        let output = output.map_err(|error| format!("cannot run {SCRIPT}: {error}"))?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-        }
-        let folder = String::from_utf8_lossy(&output.stdout).trim().into();
-        Ok(Self { cache, folder })
+        Ok(Self { folder: have(SCRIPT, &cache)?, cache })
     }
 
     /// The folder in which clusters live.
@@ -84,12 +78,23 @@ impl Tools {
     }
 }
 
+/// The folder of the cache in which a script's work lies, or its one line on why there is none.
+pub(super) fn have(script: &str, cache: &Path) -> Result<PathBuf, String> {
+    let output = Command::new(script).arg("--have").arg(cache).output();
+    let output = output.map_err(|error| format!("cannot run {script}: {error}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
 /// The cache folder, found as the Makefile finds it.
-fn cache() -> Option<PathBuf> {
+pub(super) fn cache() -> Result<PathBuf, String> {
     let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("BERTH_CACHE")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("berth")))
         .or_else(|| folder("HOME").map(|home| home.join(".cache/berth")))
+        .ok_or_else(|| "set BERTH_CACHE or HOME: what the cluster is made of lies below".to_owned())
 }
 
 /// Writes a file of the cluster's.
