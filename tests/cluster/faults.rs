@@ -84,7 +84,7 @@ fn an_aggregator_that_is_killed_and_starts_elsewhere_gets_the_samples_back_under
     stage.shell.must(&format!("kubectl cordon {node}"));
     assert_eq!(stage.cluster.signal(&node, "berth-aggregator", Signal::KILL).unwrap(), 1);
     stage.shell.must("kubectl -n berth-system delete pod -l app.kubernetes.io/name=berth-aggregator --now");
-    stage.shell.must("kubectl -n berth-system rollout status --timeout=60s deployment/berth-aggregator");
+    stage.aggregator_ready();
     assert_ne!(stage.shell.must(&place), node);
 
     let after = reporting(&Door::find(&stage), &viewer, Duration::ZERO);
@@ -103,7 +103,7 @@ fn a_node_that_leaves_the_cluster_is_forgotten() {
     let Some(mut stage) = Stage::with_berth() else { return };
     stage.shell.must("kubectl cordon node-b");
     stage.shell.must("kubectl -n berth-system delete pod -l app.kubernetes.io/name=berth-aggregator");
-    stage.shell.must("kubectl -n berth-system rollout status --timeout=60s deployment/berth-aggregator");
+    stage.aggregator_ready();
     let (door, viewer) = (Door::find(&stage), stage.viewer());
     reporting(&door, &viewer, Duration::ZERO);
 
