@@ -6,19 +6,29 @@
 //! assumptions of each advice say so.
 
 mod assign;
+mod assumptions;
 mod check;
 mod dedicate;
+mod fence;
+mod json;
 mod kubectl;
+mod patch;
+mod plan;
 mod requests;
 mod separate;
 mod survey;
+mod template;
+mod workload;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::{
     advice::Advice,
     contention::{Episode, Resource, Severity},
+    scheduling::{Machine, Rules},
     sizing::{CpuMilli, MemoryBytes, Peak},
     time::AxisNsec,
     who::{Role, WhoRef},
@@ -47,8 +57,8 @@ pub struct NodeSpace {
     pub cpus: u32,
     /// Its memory.
     pub memory_bytes: u64,
-    /// New pods can be placed here: it is neither cordoned nor tainted against them.
-    pub takes_pods: bool,
+    /// What pods can ask of it; `None` where nobody told us, as off Kubernetes: then it takes any.
+    pub machine: Option<Machine>,
     /// What is seen on it, system slices included.
     pub containers: Vec<Tenant>,
 }
@@ -62,6 +72,8 @@ pub struct Tenant {
     pub peak: Peak,
     /// What it asks for.
     pub requests: InForce,
+    /// What its pod says about nodes; `None` where nobody told us, as off Kubernetes.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// The requests in force.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     advice::ObjectRef,
     placement::{InForce, Landscape, NodeSpace},
+    scheduling::{Machine, Rules},
     sizing::{CpuMilli, MemoryBytes, Peak},
     who::{Role, Who},
 };
@@ -38,7 +39,7 @@ impl Room {
 
 /// One pod, or one system slice.
 #[derive(Debug)]
-pub(super) struct Pod {
+pub(super) struct Pod<'a> {
     /// The pod itself.
     pub(super) itself: ObjectRef,
     /// What controls it; the pod where nothing is known to.
@@ -48,10 +49,12 @@ pub(super) struct Pod {
     pub(super) node: usize,
     pub(super) need: Room,
     pub(super) containers: Vec<(String, Peak, InForce)>,
+    /// What it says about nodes; `None` where nobody told us.
+    pub(super) rules: Option<&'a Rules>,
     system: bool,
 }
 
-impl Pod {
+impl Pod<'_> {
     pub(super) fn is_owned(&self) -> bool {
         self.owner != self.itself
     }
@@ -64,18 +67,20 @@ impl Pod {
 
 /// Everything that runs.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct Survey<'a> {
     pub(super) nodes: Vec<String>,
-    /// Each node's capacity; none where no new pod may come, not even one that starts again.
+    /// What pods can ask of each; `None` where nobody told us.
+    pub(super) machines: Vec<Option<&'a Machine>>,
+    /// Each node's capacity.
     pub(super) capacity: Vec<Room>,
-    pub(super) pods: Vec<Pod>,
+    pub(super) pods: Vec<Pod<'a>>,
 }
 
-impl Survey {
-    pub(super) fn new(landscape: &Landscape) -> Self {
+impl<'a> Survey<'a> {
+    pub(super) fn new(landscape: &'a Landscape) -> Self {
         let mut nodes: Vec<_> = landscape.nodes.iter().collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut pods: BTreeMap<(usize, ObjectRef), Pod> = BTreeMap::new();
+        let mut pods: BTreeMap<(usize, ObjectRef), Pod<'_>> = BTreeMap::new();
         for (node, space) in nodes.iter().enumerate() {
             let all = CpuMilli(u64::from(space.cpus) * 1000);
             for tenant in &space.containers {
@@ -87,6 +92,7 @@ impl Survey {
                     .entry((node, pod_of(who)))
                     .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
                 pod.need = pod.need.and(need(who.role, peak));
+                pod.rules = pod.rules.or(tenant.rules.as_deref());
                 // A sandbox has neither a role nor a name.
                 if who.role != Role::Other {
                     pod.role = who.role;
@@ -100,16 +106,21 @@ impl Survey {
             cpu: CpuMilli(u64::from(space.cpus) * 1000),
             memory: MemoryBytes(space.memory_bytes),
         };
-        let open = |space: &NodeSpace| if space.takes_pods { room(space) } else { Room::default() };
         Self {
             nodes: nodes.iter().map(|space| space.name.clone()).collect(),
-            capacity: nodes.iter().map(|space| open(space)).collect(),
+            machines: nodes.iter().map(|space| space.machine.as_ref()).collect(),
+            capacity: nodes.iter().map(|space| room(space)).collect(),
             pods: pods.into_values().collect(),
         }
     }
 
     pub(super) fn node_name(&self, node: usize) -> &str {
         self.nodes.get(node).map_or("", String::as_str)
+    }
+
+    /// As a list for a person.
+    pub(super) fn node_names(&self, nodes: &[usize]) -> String {
+        nodes.iter().map(|node| self.node_name(*node)).collect::<Vec<_>>().join(", ")
     }
 
     /// Nodes that hold models and scanners.
@@ -139,7 +150,7 @@ pub(super) fn is_system(who: &Who) -> bool {
     who.pod.is_empty() || SYSTEM_NAMESPACES.contains(&who.namespace.as_str())
 }
 
-fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
+fn new_pod<'a>(who: &Who, itself: &ObjectRef, node: usize) -> Pod<'a> {
     Pod {
         itself: itself.clone(),
         owner: owner_of(who),
@@ -147,6 +158,7 @@ fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
         node,
         need: Room::default(),
         containers: Vec::new(),
+        rules: None,
         system: is_system(who),
     }
 }

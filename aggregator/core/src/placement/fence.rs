@@ -1,0 +1,157 @@
+//! A fence: the label that draws models to their nodes, and the taint that keeps everybody else off.
+//!
+//! Each alone does half: label and affinity repel nobody, taint and toleration attract nobody. Both
+//! bear one key and one value, so that a person sees that they belong together.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    placement::{survey::Survey, workload::Workload},
+    scheduling::{Affinity, Machine, NO_SCHEDULE, Requirement, Rules, Taint, Term, Toleration},
+};
+
+/// How nodes for the models are marked, as the guide for model scaling has it.
+const KEY: &str = "node_for";
+const VALUE: &str = "models";
+
+/// Label and taint of the same key and value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fence {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
+impl Default for Fence {
+    fn default() -> Self {
+        Self { key: KEY.to_owned(), value: VALUE.to_owned() }
+    }
+}
+
+impl Fence {
+    /// The one that is there: a label and a taint of one key and value on some node, to which models of
+    /// a workload keep. Else the guide's.
+    pub(super) fn of(survey: &Survey<'_>, workloads: &[Workload<'_>]) -> Self {
+        let is_there = |fence: &Self| {
+            let mut machines = survey.machines.iter().flatten();
+            workloads.iter().any(|workload| workload.is_held(fence))
+                && machines.any(|machine| fence.is_label_of(machine) && fence.is_taint_of(machine))
+        };
+        let pair = |taint: &Taint| Self { key: taint.key.clone(), value: taint.value.clone() };
+        let taints = survey.machines.iter().flatten().flat_map(|machine| &machine.taints);
+        let others: BTreeSet<Self> = taints.filter(|taint| taint.keeps_off()).map(pair).collect();
+        std::iter::once(Self::default()).chain(others).find(is_there).unwrap_or_default()
+    }
+
+    /// The label, as kubectl writes it.
+    pub(super) fn label(&self) -> String {
+        format!("{}={}", self.key, self.value)
+    }
+
+    /// The taint, as kubectl writes it.
+    pub(super) fn taint(&self) -> String {
+        format!("{}:{NO_SCHEDULE}", self.label())
+    }
+
+    pub(super) fn is_label_of(&self, machine: &Machine) -> bool {
+        machine.labels.get(&self.key) == Some(&self.value)
+    }
+
+    pub(super) fn is_taint_of(&self, machine: &Machine) -> bool {
+        machine.taints.iter().any(|taint| self.is(taint))
+    }
+
+    /// `NoExecute` keeps others off as well.
+    pub(super) fn is(&self, taint: &Taint) -> bool {
+        (&taint.key, &taint.value) == (&self.key, &self.value) && taint.keeps_off()
+    }
+
+    /// The node once it bears label and taint, as models see it that tolerate the taint; `None` where
+    /// another label or taint of the key is in the way, which kubectl does not overwrite.
+    pub(super) fn around(&self, machine: &Machine) -> Option<Machine> {
+        let taken =
+            |taint: &Taint| taint.key == self.key && taint.value != self.value && taint.effect == NO_SCHEDULE;
+        if machine.labels.get(&self.key).is_some_and(|value| *value != self.value)
+            || machine.taints.iter().any(taken)
+        {
+            return None;
+        }
+        let mut machine = machine.clone();
+        machine.labels.insert(self.key.clone(), self.value.clone());
+        machine.taints.retain(|taint| *taint != self.taint_itself());
+        Some(machine)
+    }
+
+    /// A pod with these rules is placed on nodes with the label only, and may be there.
+    pub(super) fn holds(&self, rules: &Rules) -> bool {
+        self.attracts(rules) && self.lets_in(rules)
+    }
+
+    /// A pod with these rules is placed on nodes with the label only.
+    pub(super) fn attracts(&self, rules: &Rules) -> bool {
+        let by_term = || match &rules.affinity {
+            Affinity::Absent | Affinity::OfPods | Affinity::Preferred => false,
+            Affinity::Required(terms) => terms.iter().all(|term| term.is_empty() || self.is_in(term)),
+        };
+        rules.node_selector.get(&self.key) == Some(&self.value) || by_term()
+    }
+
+    /// The taint does not keep a pod with these rules off.
+    pub(super) fn lets_in(&self, rules: &Rules) -> bool {
+        rules.tolerate(&self.taint_itself())
+    }
+
+    /// These rules with what they must say beside to be held.
+    pub(super) fn holding(&self, rules: &Rules) -> Rules {
+        let tolerations = if self.lets_in(rules) {
+            rules.tolerations.clone()
+        } else {
+            rules.own_tolerations().iter().cloned().chain([self.toleration()]).collect()
+        };
+        let affinity =
+            if self.attracts(rules) { rules.affinity.clone() } else { self.drawn(&rules.affinity) };
+        Rules { tolerations, affinity, node_selector: rules.node_selector.clone() }
+    }
+
+    /// Terms are alternatives, so each of them must ask for the label. One that says nothing matches
+    /// nothing, and would match if it said something.
+    pub(super) fn drawn(&self, affinity: &Affinity) -> Affinity {
+        let ask = Requirement {
+            key: self.key.clone(),
+            operator: "In".to_owned(),
+            values: vec![self.value.clone()],
+        };
+        Affinity::Required(match affinity {
+            Affinity::Absent | Affinity::OfPods | Affinity::Preferred => {
+                vec![Term { expressions: vec![ask], fields: Vec::new() }]
+            }
+            Affinity::Required(terms) => {
+                let join = |term: &Term| {
+                    let mut term = term.clone();
+                    if !term.is_empty() && !self.is_in(&term) {
+                        term.expressions.push(ask.clone());
+                    }
+                    term
+                };
+                terms.iter().map(join).collect()
+            }
+        })
+    }
+
+    fn toleration(&self) -> Toleration {
+        Toleration {
+            effect: NO_SCHEDULE.to_owned(),
+            key: self.key.clone(),
+            operator: "Equal".to_owned(),
+            seconds: None,
+            value: self.value.clone(),
+        }
+    }
+
+    fn is_in(&self, term: &Term) -> bool {
+        term.expressions.iter().any(|one| one.key == self.key && one.only() == Some(self.value.as_str()))
+    }
+
+    fn taint_itself(&self) -> Taint {
+        Taint { key: self.key.clone(), value: self.value.clone(), effect: NO_SCHEDULE.to_owned() }
+    }
+}
