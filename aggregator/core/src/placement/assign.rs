@@ -103,7 +103,7 @@ fn likely_sets(problem: &Problem, mut nodes: Vec<usize>) -> Vec<Vec<usize>> {
         counts[item.node].1 += 1;
     }
     let is_new = |node: &usize| !problem.marked.contains(node);
-    nodes.sort_by_key(|node| (is_new(node), Reverse(counts[*node].0), counts[*node].1, *node));
+    nodes.sort_by_cached_key(|node| (is_new(node), Reverse(counts[*node].0), counts[*node].1, *node));
     let need = problem.models.iter().fold(Room::default(), |sum, item| sum.and(item.need));
     let mut sum = Room::default();
     let too_small = nodes.iter().take_while(|node| {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::placement::{
-    fence::Fence,
-    plan::Plan,
-    survey::{Pod, Room, Survey},
-    workload::{Told, Workload},
+use crate::{
+    placement::{
+        fence::Fence,
+        pins::is_pinned,
+        plan::Plan,
+        survey::{Pod, Room, Survey},
+        workload::{Told, Workload, patched},
+    },
+    scheduling::Rules,
 };
 
 /// The gravest first.
@@ -29,8 +33,12 @@ pub(super) fn assumptions(
             fence.taint()
         ));
     }
+    let pinned = workloads.iter().filter(|workload| workload.told().is_some_and(is_pinned));
+    assumptions.extend(pinned.map(|workload| {
+        format!("{} asks for one node by its name, and has no other while that is away", workload.object)
+    }));
     assumptions.extend(daemons(survey, &plan.nodes, fence));
-    assumptions.extend(templates(workloads, fence));
+    assumptions.extend(templates(&patched(workloads, fence)));
     assumptions.extend([
         "each pod needs its largest use so far, and each node gives all its CPUs and memory but what else was \
          seen to use them"
@@ -56,31 +64,42 @@ fn room(survey: &Survey<'_>, plan: &Plan<'_>) -> Option<String> {
         ));
     }
     let Room { cpu, memory } = sum(&plan.apart);
-    match plan.stuck.first() {
-        Some((pod, nodes)) if !plan.proven => Some(format!(
-            "{} may run on {}, by its node selector, affinity and tolerations: change those before the taint, or it \
-             will wait for a place",
-            pod.owner,
-            names(survey, nodes)
-        )),
-        _ if !plan.proven => Some(format!(
-            "another node is needed: the scanners need {cpu} CPU and {memory} of memory away from the models, \
-             which no other node that is seen has; add it before the taint, or they will wait for a place"
-        )),
-        _ => plan.squeezed.then(|| {
+    if plan.proven {
+        return plan.squeezed.then(|| {
             format!(
                 "the scanners took up to {cpu} CPU and ask for less than that: away from the models they share what \
                  CPU time is left, and are slower by it"
             )
-        }),
+        });
     }
+    Some(bound(survey, plan).unwrap_or_else(|| {
+        format!(
+            "another node is needed: the scanners need {cpu} CPU and {memory} of memory away from the models, \
+             which no other node that is seen has; add it before the taint, or they will wait for a place"
+        )
+    }))
 }
 
-fn names(survey: &Survey<'_>, nodes: &[usize]) -> String {
-    match nodes {
+/// Who asks for nodes of the models and for no others.
+fn bound(survey: &Survey<'_>, plan: &Plan<'_>) -> Option<String> {
+    let asks = |rules: &Rules, node: usize| {
+        let machine = survey.machine(node);
+        machine.is_none_or(|machine| rules.select(survey.node_name(node), &machine.labels))
+    };
+    let others: Vec<usize> = (0..survey.nodes.len()).filter(|node| !plan.nodes.contains(node)).collect();
+    let is_bound = |rules: &Rules| !others.is_empty() && !others.iter().any(|node| asks(rules, *node));
+    let pods = plan.apart.iter().filter_map(|pod| Some((pod, pod.rules?)));
+    let (pod, rules) = pods.into_iter().find(|(_, rules)| is_bound(rules))?;
+    let asked: Vec<usize> = plan.nodes.iter().copied().filter(|node| asks(rules, *node)).collect();
+    let may = match asked.as_slice() {
         [] => "no node that is seen".to_owned(),
         nodes => format!("{} only", survey.node_names(nodes)),
-    }
+    };
+    Some(format!(
+        "{} may run on {may}, by its node selector and affinity: change those before the taint, or it will wait \
+         for a place",
+        pod.owner
+    ))
 }
 
 /// Why there is no action for this one.
@@ -119,11 +138,7 @@ pub(super) fn daemons(survey: &Survey<'_>, nodes: &[usize], fence: &Fence) -> Ve
 }
 
 /// What is taken of the templates that are patched.
-fn templates(workloads: &[Workload<'_>], fence: &Fence) -> Option<String> {
-    let patched: Vec<&Workload<'_>> = workloads
-        .iter()
-        .filter(|workload| workload.edits(fence).is_none_or(|edits| !edits.is_empty()))
-        .collect();
+pub(super) fn templates(patched: &[&Workload<'_>]) -> Option<String> {
     if patched.iter().any(|workload| workload.rules == Told::Nothing) {
         Some(
             "the models' templates have no tolerations and no affinity yet; where they do, the patch is refused \

@@ -22,7 +22,7 @@ pub(super) struct Dedication<'a> {
     pub(super) fence: &'a Fence,
     /// By name; what they bear is not known off Kubernetes.
     pub(super) nodes: Vec<(&'a str, Option<&'a Machine>)>,
-    pub(super) models: &'a [Workload<'a>],
+    pub(super) models: Vec<&'a Workload<'a>>,
     /// Pods that something would start again where they belong, and what.
     pub(super) in_the_way: Vec<(&'a ObjectRef, &'a ObjectRef)>,
 }
@@ -38,7 +38,8 @@ impl Dedication<'_> {
         let labels = without(Fence::is_label_of).map(|node| label(self.fence, node));
         let models = self.models.iter().filter_map(|workload| {
             let edits = workload.edits(self.fence)?;
-            (!edits.is_empty()).then(|| bind(workload, &edits))
+            let title = format!("let {} run on those nodes only; wait until its pods do", workload.object);
+            (!edits.is_empty()).then(|| bind(workload, title, &edits))
         });
         let taints = without(Fence::is_taint_of).map(|node| taint(self.fence, node));
         let fresh = self.in_the_way.iter().map(|(pod, owner)| start_again(pod, owner));
@@ -46,7 +47,7 @@ impl Dedication<'_> {
     }
 }
 
-fn label(fence: &Fence, node: &str) -> Action {
+pub(super) fn label(fence: &Fence, node: &str) -> Action {
     let set = |label: &str| format!("kubectl label node {} {}", word(node), word(label));
     Action {
         title: format!("mark {node} as a node for models"),
@@ -68,10 +69,10 @@ fn taint(fence: &Fence, node: &str) -> Action {
 
 /// All fields in one patch, so that a restart never sees one without the other. Where the template
 /// says something else than its pods do, the patch is refused.
-fn bind(workload: &Workload<'_>, edits: &[Edit]) -> Action {
+pub(super) fn bind(workload: &Workload<'_>, title: String, edits: &[Edit]) -> Action {
     let (json_patch, inverse_json_patch) = patches(edits);
     Action {
-        title: format!("let {} run on those nodes only; wait until its pods do", workload.object),
+        title,
         command: patch(&workload.object, &json_patch),
         inverse_command: patch(&workload.object, &inverse_json_patch),
         json_patch,

@@ -1,7 +1,8 @@
 //! A fence: the label that draws models to their nodes, and the taint that keeps everybody else off.
 //!
 //! Each alone does half: label and affinity repel nobody, taint and toleration attract nobody. Both
-//! bear one key and one value, so that a person sees that they belong together.
+//! bear one key and one value, so that a person sees that they belong together. Deliberately absent:
+//! `NoExecute` of our own, which would end what runs.
 
 use std::collections::BTreeSet;
 
@@ -36,10 +37,28 @@ impl Fence {
             workloads.iter().any(|workload| workload.is_held(fence))
                 && machines.any(|machine| fence.is_label_of(machine) && fence.is_taint_of(machine))
         };
-        let pair = |taint: &Taint| Self { key: taint.key.clone(), value: taint.value.clone() };
-        let taints = survey.machines.iter().flatten().flat_map(|machine| &machine.taints);
-        let others: BTreeSet<Self> = taints.filter(|taint| taint.keeps_off()).map(pair).collect();
+        let others: BTreeSet<Self> =
+            survey.machines.iter().flatten().flat_map(|machine| Self::tainting(machine)).collect();
         std::iter::once(Self::default()).chain(others).find(is_there).unwrap_or_default()
+    }
+
+    /// Those that the taints of a node begin.
+    pub(super) fn tainting(machine: &Machine) -> impl Iterator<Item = Self> {
+        let taints = machine.taints.iter().filter(|taint| taint.keeps_off());
+        taints.map(|taint| Self { key: taint.key.clone(), value: taint.value.clone() })
+    }
+
+    /// Those that a pod begins which asks for labels.
+    pub(super) fn asked_for(rules: &Rules) -> Vec<Self> {
+        let pair = |key: &String, value: &str| Self { key: key.clone(), value: value.to_owned() };
+        let selected = rules.node_selector.iter().map(|(key, value)| pair(key, value));
+        let terms = match &rules.affinity {
+            Affinity::Absent | Affinity::OfPods | Affinity::Preferred => [].as_slice(),
+            Affinity::Required(terms) => terms,
+        };
+        let expressions = terms.iter().flat_map(|term| &term.expressions);
+        let named = expressions.filter_map(|one| Some(pair(&one.key, one.only()?)));
+        selected.chain(named).filter(|fence| fence.attracts(rules)).collect()
     }
 
     /// The label, as kubectl writes it.
@@ -52,27 +71,33 @@ impl Fence {
         format!("{}:{NO_SCHEDULE}", self.label())
     }
 
+    /// The node bears the label.
     pub(super) fn is_label_of(&self, machine: &Machine) -> bool {
         machine.labels.get(&self.key) == Some(&self.value)
     }
 
+    /// The node bears the taint.
     pub(super) fn is_taint_of(&self, machine: &Machine) -> bool {
         machine.taints.iter().any(|taint| self.is(taint))
     }
 
-    /// `NoExecute` keeps others off as well.
+    /// The taint is of this key and value; `NoExecute` keeps others off as well.
     pub(super) fn is(&self, taint: &Taint) -> bool {
         (&taint.key, &taint.value) == (&self.key, &self.value) && taint.keeps_off()
     }
 
-    /// The node once it bears label and taint, as models see it that tolerate the taint; `None` where
-    /// another label or taint of the key is in the way, which kubectl does not overwrite.
-    pub(super) fn around(&self, machine: &Machine) -> Option<Machine> {
-        let taken =
+    /// The node bears the fence, or can: no other label or taint of the key is in the way, which kubectl
+    /// does not overwrite.
+    pub(super) fn fits(&self, machine: &Machine) -> bool {
+        let other =
             |taint: &Taint| taint.key == self.key && taint.value != self.value && taint.effect == NO_SCHEDULE;
-        if machine.labels.get(&self.key).is_some_and(|value| *value != self.value)
-            || machine.taints.iter().any(taken)
-        {
+        machine.labels.get(&self.key).is_none_or(|value| *value == self.value)
+            && !machine.taints.iter().any(other)
+    }
+
+    /// The node once it bears the fence, as models see it that tolerate the taint.
+    pub(super) fn around(&self, machine: &Machine) -> Option<Machine> {
+        if !self.fits(machine) {
             return None;
         }
         let mut machine = machine.clone();
@@ -95,6 +120,12 @@ impl Fence {
         rules.node_selector.get(&self.key) == Some(&self.value) || by_term()
     }
 
+    /// A toleration names the taint, so that somebody meant it.
+    pub(super) fn is_named_by(&self, rules: &Rules) -> bool {
+        let taint = self.taint_itself();
+        rules.tolerations.iter().any(|toleration| toleration.key == self.key && toleration.tolerates(&taint))
+    }
+
     /// The taint does not keep a pod with these rules off.
     pub(super) fn lets_in(&self, rules: &Rules) -> bool {
         rules.tolerate(&self.taint_itself())
@@ -112,14 +143,10 @@ impl Fence {
         Rules { tolerations, affinity, node_selector: rules.node_selector.clone() }
     }
 
-    /// Terms are alternatives, so each of them must ask for the label. One that says nothing matches
+    /// This affinity, asking for the label too. Terms are alternatives, so each of them must ask for the label. One that says nothing matches
     /// nothing, and would match if it said something.
     pub(super) fn drawn(&self, affinity: &Affinity) -> Affinity {
-        let ask = Requirement {
-            key: self.key.clone(),
-            operator: "In".to_owned(),
-            values: vec![self.value.clone()],
-        };
+        let ask = self.ask();
         Affinity::Required(match affinity {
             Affinity::Absent | Affinity::OfPods | Affinity::Preferred => {
                 vec![Term { expressions: vec![ask], fields: Vec::new() }]
@@ -135,6 +162,11 @@ impl Fence {
                 terms.iter().map(join).collect()
             }
         })
+    }
+
+    /// What a term must say to ask for the label.
+    pub(super) fn ask(&self) -> Requirement {
+        Requirement { key: self.key.clone(), operator: "In".to_owned(), values: vec![self.value.clone()] }
     }
 
     fn toleration(&self) -> Toleration {

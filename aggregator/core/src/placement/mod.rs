@@ -1,8 +1,9 @@
 //! Where everything should run instead: what is seen on the nodes in, advice out.
 //!
-//! Invariant: no contention, no advice to move; a plan is whole or it is not given; a placement that
-//! is called feasible has passed a check that shares nothing with the search. Deliberately absent so
-//! far: the scheduler's other predicates, quotas, disruption budgets, the order of arrival. The
+//! Invariant: no contention, no plan to move; a plan is whole or it is not given; a placement that is
+//! called feasible has passed a check that shares nothing with the search. Without contention only what
+//! somebody began is completed (`halves`, `pins`). Deliberately absent so far: the scheduler's other
+//! predicates, quotas, disruption budgets, the order of arrival, more than one group of models. The
 //! assumptions of each advice say so.
 
 mod assign;
@@ -10,9 +11,11 @@ mod assumptions;
 mod check;
 mod dedicate;
 mod fence;
+mod halves;
 mod json;
 mod kubectl;
 mod patch;
+mod pins;
 mod plan;
 mod requests;
 mod separate;
@@ -33,11 +36,22 @@ use crate::{
     time::AxisNsec,
     who::{Role, WhoRef},
 };
+use fence::Fence;
 pub use separate::CODE as SEPARATE;
 use survey::Survey;
+use workload::workloads;
 
 /// Every code there is. A code never changes its meaning.
-pub const CODES: [&str; 4] = [SEPARATE, requests::TOO_SMALL, requests::TOO_LARGE, requests::MISSING];
+pub const CODES: [&str; 8] = [
+    SEPARATE,
+    halves::NO_LABEL,
+    halves::NO_TAINT,
+    halves::NO_AFFINITY,
+    pins::CODE,
+    requests::TOO_SMALL,
+    requests::TOO_LARGE,
+    requests::MISSING,
+];
 
 /// What is known of the nodes, and of who was hurt there.
 #[derive(Debug, Clone, Default)]
@@ -100,8 +114,9 @@ pub struct Advised {
     pub notes: Vec<String>,
 }
 
-/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id: whoever keeps it keeps when it was created. It takes milliseconds
-/// for a hundred nodes and a second for thousands.
+/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id:
+/// whoever keeps it keeps when it was created. It takes milliseconds for a hundred nodes and a second
+/// for thousands.
 pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     let survey = Survey::new(landscape);
     let mut advised = Advised::default();
@@ -112,7 +127,14 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
         return advised;
     }
     let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
-    let separate = separate::separate(&survey, &felt, now, &mut advised.notes);
+    let workloads = workloads(&survey);
+    let fence = Fence::of(&survey, &workloads);
+    let separate = separate::separate(&survey, &workloads, &fence, &felt, now, &mut advised.notes);
+    // One change of nodes and templates at a time: that which ends what is felt.
+    if separate.as_ref().is_none_or(|separate| separate.actions.is_empty()) {
+        advised.advice.extend(halves::halves(&survey, &workloads, now));
+        advised.advice.extend(pins::pins(&survey, &workloads, &fence, now));
+    }
     advised.advice.extend(separate);
     let requests = requests::requests(&survey, &felt, now, &mut advised.notes);
     advised.advice.extend(requests);

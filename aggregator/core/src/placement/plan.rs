@@ -30,8 +30,6 @@ pub(super) struct Plan<'a> {
     pub(super) models_moved: usize,
     /// Models that no node takes.
     pub(super) homeless: Vec<&'a Pod<'a>>,
-    /// Those of what is kept apart that only nodes of the models take, and which.
-    pub(super) stuck: Vec<(&'a Pod<'a>, Vec<usize>)>,
 }
 
 impl<'a> Plan<'a> {
@@ -42,12 +40,6 @@ impl<'a> Plan<'a> {
         let places: BTreeMap<usize, usize> = places.into_iter().collect();
         let pod = |item: &Item| survey.pods.get(item.pod);
         let moves = |item: &&Item| places.get(&item.pod).is_some_and(|node| *node != item.node);
-        let elsewhere = nodes.len() < survey.nodes.len();
-        let stuck = |item: &Item| {
-            let usable: Vec<usize> = problem.usable(item).collect();
-            let stuck = elsewhere && usable.iter().all(|node| nodes.contains(node));
-            stuck.then_some((pod(item)?, usable))
-        };
         Self {
             proven,
             squeezed,
@@ -60,7 +52,6 @@ impl<'a> Plan<'a> {
                 .filter(|item| problem.usable(item).next().is_none())
                 .filter_map(pod)
                 .collect(),
-            stuck: problem.others.iter().filter_map(stuck).collect(),
             nodes,
         }
     }
@@ -79,9 +70,7 @@ pub(super) fn is_apart(pod: &Pod<'_>, culprits: &BTreeSet<ObjectRef>) -> bool {
 
 /// Nodes that bear the fence's label or taint: they are the models' already.
 pub(super) fn marked(survey: &Survey<'_>, fence: &Fence) -> Vec<usize> {
-    let is_marked = |machine: &Machine| fence.is_label_of(machine) || fence.is_taint_of(machine);
-    let nodes = (0..).zip(&survey.machines);
-    nodes.filter(|(_, machine)| machine.is_some_and(is_marked)).map(|(node, _)| node).collect()
+    survey.which(|machine| fence.is_label_of(machine) || fence.is_taint_of(machine))
 }
 
 fn problem<'a>(survey: &'a Survey<'a>, culprits: &BTreeSet<ObjectRef>, fence: &Fence) -> Problem {

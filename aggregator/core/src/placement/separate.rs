@@ -12,7 +12,7 @@ use crate::{
         fence::Fence,
         plan::{Plan, is_apart, marked},
         survey::{Pod, Survey, is_system, owner_of},
-        workload::{Workload, workloads},
+        workload::Workload,
     },
     time::AxisNsec,
     who::{Role, Who},
@@ -24,6 +24,8 @@ pub const CODE: &str = "BA101";
 /// The advice, or notes on why there is none.
 pub(super) fn separate(
     survey: &Survey<'_>,
+    workloads: &[Workload<'_>],
+    fence: &Fence,
     felt: &[&Episode],
     now: AxisNsec,
     notes: &mut Vec<String>,
@@ -40,10 +42,8 @@ pub(super) fn separate(
     };
     let culprits: BTreeSet<ObjectRef> =
         reasons.iter().flat_map(|episode| movable(episode)).map(owner_of).collect();
-    let workloads = workloads(survey);
-    let fence = Fence::of(survey, &workloads);
-    let steps = |nodes: &[usize]| actions(survey, nodes, &workloads, &fence, &culprits);
-    let marked = marked(survey, &fence);
+    let steps = |nodes: &[usize]| actions(survey, nodes, workloads, fence, &culprits);
+    let marked = marked(survey, fence);
     let is_shared = survey.pods.iter().any(|pod| is_apart(pod, &culprits) && marked.contains(&pod.node));
     // Whoever keeps to nodes that are the models' already has what it needs, even where it would not
     // fit there by the largest use that was ever seen.
@@ -51,7 +51,7 @@ pub(super) fn separate(
         notes.push(format!("the models have nodes of their own: {}", survey.node_names(&marked)));
         return None;
     }
-    let plan = Plan::new(survey, &culprits, &fence);
+    let plan = Plan::new(survey, &culprits, fence);
     let actions = if plan.nodes.is_empty() { None } else { steps(&plan.nodes) }.unwrap_or_default();
     let target = owner_of(&worst.victim);
     Some(Advice {
@@ -64,7 +64,7 @@ pub(super) fn separate(
         why: why(worst),
         target,
         proof: if plan.proven && !actions.is_empty() { Proof::Feasible } else { Proof::Unproven },
-        assumptions: assumptions(survey, &plan, &workloads, &fence),
+        assumptions: assumptions(survey, &plan, workloads, fence),
         evidence: evidence(worst, &plan),
         episodes: reasons.iter().map(|episode| episode.id).collect(),
         actions,
@@ -90,11 +90,8 @@ fn actions(
     let misplaced = survey.pods.iter().filter(|pod| pod.is_owned() && (strays(pod) || intrudes(pod)));
     let dedication = Dedication {
         fence,
-        nodes: nodes
-            .iter()
-            .map(|node| (survey.node_name(*node), survey.machines.get(*node).copied().flatten()))
-            .collect(),
-        models: workloads,
+        nodes: nodes.iter().map(|node| (survey.node_name(*node), survey.machine(*node))).collect(),
+        models: workloads.iter().collect(),
         in_the_way: misplaced.map(|pod| (&pod.itself, &pod.owner)).collect(),
     };
     Some(dedication.actions())

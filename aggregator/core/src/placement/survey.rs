@@ -17,6 +17,9 @@ const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "berth-system"];
 /// this part (a twentieth) more CPU time than the node has.
 const LAG_PART: u64 = 20;
 
+/// So many nodes are listed in a sentence; each step names its own.
+const NAMES: usize = 8;
+
 /// CPU and memory, of a pod or left on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Room {
@@ -118,9 +121,22 @@ impl<'a> Survey<'a> {
         self.nodes.get(node).map_or("", String::as_str)
     }
 
+    /// What pods can ask of a node.
+    pub(super) fn machine(&self, node: usize) -> Option<&'a Machine> {
+        self.machines.get(node).copied().flatten()
+    }
+
+    /// Nodes that are such, as far as that is known.
+    pub(super) fn which(&self, is: impl Fn(&Machine) -> bool) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.machine(*node).is_some_and(&is)).collect()
+    }
+
     /// As a list for a person.
     pub(super) fn node_names(&self, nodes: &[usize]) -> String {
-        nodes.iter().map(|node| self.node_name(*node)).collect::<Vec<_>>().join(", ")
+        let mut names: Vec<&str> = nodes.iter().take(NAMES).map(|node| self.node_name(*node)).collect();
+        let more = nodes.len().checked_sub(NAMES).filter(|more| *more > 0).map(|more| format!("{more} more"));
+        names.extend(more.as_deref());
+        names.join(", ")
     }
 
     /// Nodes that hold models and scanners.

@@ -1,4 +1,6 @@
+mod halves;
 mod kubernetes;
+mod world;
 
 use std::sync::Arc;
 

@@ -31,9 +31,17 @@ pub(super) enum Told<'a> {
 }
 
 impl Workload<'_> {
+    /// What each of its pods says, where that is known.
+    pub(super) fn told(&self) -> Option<&Rules> {
+        match self.rules {
+            Told::Alike(rules) => Some(rules),
+            Told::Nothing | Told::Differing => None,
+        }
+    }
+
     /// Its pods are placed within the fence only, and may be there.
     pub(super) fn is_held(&self, fence: &Fence) -> bool {
-        matches!(self.rules, Told::Alike(rules) if fence.holds(rules))
+        self.told().is_some_and(|rules| fence.holds(rules))
     }
 
     /// What its template is to say beside what it says; `None`: that is for a person to find out. Of a
@@ -48,6 +56,15 @@ impl Workload<'_> {
         };
         Some(template::edits(self.template?, rules, &fence.holding(rules)))
     }
+}
+
+/// Those whose template is to say something else, or would be, if it were known.
+pub(super) fn patched<'a>(
+    workloads: impl IntoIterator<Item = &'a Workload<'a>>,
+    fence: &Fence,
+) -> Vec<&'a Workload<'a>> {
+    let is_patched = |workload: &&Workload<'_>| workload.edits(fence).is_none_or(|edits| !edits.is_empty());
+    workloads.into_iter().filter(is_patched).collect()
 }
 
 /// The models' owners.
