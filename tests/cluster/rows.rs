@@ -67,9 +67,12 @@ impl Stage {
 
     /// Until there is none of this code any more.
     fn no_longer_advised(&self, code: &str) {
-        self.shell.berth_until("the advice to be followed", SOON, &format!("advise -A --code {code}"), |advice| {
-            list(advice, "/advice").is_empty().then_some(())
-        });
+        self.shell.berth_until(
+            "the advice to be followed",
+            SOON,
+            &format!("advise -A --code {code}"),
+            |advice| list(advice, "/advice").is_empty().then_some(()),
+        );
     }
 
     /// Runs what an advice says: first dry, then in truth.
@@ -176,7 +179,9 @@ fn s1_09_a_toleration_matches_in_the_advice_as_it_does_in_the_scheduler() {
         stage.apply(&other(name, &tolerations));
         assert_eq!(stage.placed(name), "node-a");
     }
-    for (name, tolerations) in [("none", json!([])), ("another", json!([toleration(("node_for", "scanners"))]))] {
+    for (name, tolerations) in
+        [("none", json!([])), ("another", json!([toleration(("node_for", "scanners"))]))]
+    {
         stage.apply(&other(name, &tolerations));
         let refused = stage.refused(name);
         assert!(refused.contains("untolerated taint"), "{name}: {refused}");
@@ -200,7 +205,8 @@ fn s1_10_the_required_affinity_is_advised_moves_the_model_and_is_taken_back() {
     let Some(stage) = stage_with(&spec, "node-b") else { return };
     stage.taint("node-a", GUIDE);
     stage.label("node-a", GUIDE);
-    let template = format!("kubectl get deployment -n {NAMESPACE} {MODEL} -o jsonpath={{.spec.template.spec}}");
+    let template =
+        format!("kubectl get deployment -n {NAMESPACE} {MODEL} -o jsonpath={{.spec.template.spec}}");
     let before = stage.shell.must(&template);
     let advice = stage.advised("BA104");
     stage.follow(&advice);

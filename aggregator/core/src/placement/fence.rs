@@ -29,17 +29,25 @@ impl Default for Fence {
 }
 
 impl Fence {
-    /// The one that is there: a label and a taint of one key and value on some node, to which models of
-    /// a workload keep. Else the guide's.
-    pub(super) fn of(survey: &Survey<'_>, workloads: &[Workload<'_>]) -> Self {
-        let is_there = |fence: &Self| {
+    /// Those that stand: a label and a taint of one key and value on some node, to which models of a
+    /// workload keep. The guide's is the first of them.
+    pub(super) fn standing(survey: &Survey<'_>, workloads: &[Workload<'_>]) -> Vec<Self> {
+        let stands = |fence: &Self| {
             let mut machines = survey.machines.iter().flatten();
             workloads.iter().any(|workload| workload.is_held(fence))
                 && machines.any(|machine| fence.is_label_of(machine) && fence.is_taint_of(machine))
         };
-        let others: BTreeSet<Self> =
+        let tainting: BTreeSet<Self> =
             survey.machines.iter().flatten().flat_map(|machine| Self::tainting(machine)).collect();
-        std::iter::once(Self::default()).chain(others).find(is_there).unwrap_or_default()
+        let others = tainting.into_iter().filter(|fence| *fence != Self::default());
+        std::iter::once(Self::default()).chain(others).filter(stands).collect()
+    }
+
+    /// The one for a workload: that of those that stand to which it keeps, else the first of them, else
+    /// the guide's.
+    pub(super) fn of(standing: &[Self], workload: Option<&Workload<'_>>) -> Self {
+        let holds = |fence: &&Self| workload.is_some_and(|workload| workload.is_held(fence));
+        standing.iter().find(holds).or(standing.first()).cloned().unwrap_or_default()
     }
 
     /// Those that the taints of a node begin.

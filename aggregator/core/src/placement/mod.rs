@@ -3,8 +3,7 @@
 //! Invariant: no contention, no plan to move; a plan is whole or it is not given; a placement that is
 //! called feasible has passed a check that shares nothing with the search. Without contention only what
 //! somebody began is completed (`halves`, `pins`). Deliberately absent so far: the scheduler's other
-//! predicates, quotas, disruption budgets, the order of arrival, more than one group of models. The
-//! assumptions of each advice say so.
+//! predicates, quotas, disruption budgets, the order of arrival. The assumptions of each advice say so.
 
 mod assign;
 mod assumptions;
@@ -128,12 +127,12 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     }
     let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
     let workloads = workloads(&survey);
-    let fence = Fence::of(&survey, &workloads);
-    let separate = separate::separate(&survey, &workloads, &fence, &felt, now, &mut advised.notes);
+    let standing = Fence::standing(&survey, &workloads);
+    let separate = separate::separate(&survey, &workloads, &standing, &felt, now, &mut advised.notes);
     // One change of nodes and templates at a time: that which ends what is felt.
     if separate.as_ref().is_none_or(|separate| separate.actions.is_empty()) {
         advised.advice.extend(halves::halves(&survey, &workloads, now));
-        advised.advice.extend(pins::pins(&survey, &workloads, &fence, now));
+        advised.advice.extend(pins::pins(&survey, &workloads, &standing, now));
     }
     advised.advice.extend(separate);
     let requests = requests::requests(&survey, &felt, now, &mut advised.notes);

@@ -30,10 +30,11 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 pub(super) fn pins(
     survey: &Survey<'_>,
     workloads: &[Workload<'_>],
-    fence: &Fence,
+    standing: &[Fence],
     now: AxisNsec,
 ) -> Vec<Advice> {
-    workloads.iter().filter_map(|workload| unpin(survey, workload, fence, now)).collect()
+    let unpin = |workload| unpin(survey, workload, &Fence::of(standing, Some(workload)), now);
+    workloads.iter().filter_map(unpin).collect()
 }
 
 /// Nothing where the node is not seen, cannot bear the label, or no patch would move the pods.

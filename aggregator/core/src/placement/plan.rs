@@ -9,6 +9,7 @@ use crate::{
         check,
         fence::Fence,
         survey::{Pod, Survey},
+        workload::Workload,
     },
     scheduling::{Machine, Rules},
     sizing::CpuMilli,
@@ -33,8 +34,14 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(survey: &'a Survey<'a>, culprits: &BTreeSet<ObjectRef>, fence: &Fence) -> Self {
-        let problem = problem(survey, culprits, fence);
+    /// For these workloads' models, apart from scanners and from the culprits.
+    pub(super) fn new(
+        survey: &'a Survey<'a>,
+        workloads: &[Workload<'_>],
+        culprits: &BTreeSet<ObjectRef>,
+        fence: &Fence,
+    ) -> Self {
+        let problem = problem(survey, workloads, culprits, fence);
         let (found, proven, squeezed) = solve(&problem);
         let Assignment { nodes, places } = found.unwrap_or_default();
         let places: BTreeMap<usize, usize> = places.into_iter().collect();
@@ -73,12 +80,18 @@ pub(super) fn marked(survey: &Survey<'_>, fence: &Fence) -> Vec<usize> {
     survey.which(|machine| fence.is_label_of(machine) || fence.is_taint_of(machine))
 }
 
-fn problem<'a>(survey: &'a Survey<'a>, culprits: &BTreeSet<ObjectRef>, fence: &Fence) -> Problem {
+fn problem<'a>(
+    survey: &'a Survey<'a>,
+    workloads: &[Workload<'_>],
+    culprits: &BTreeSet<ObjectRef>,
+    fence: &Fence,
+) -> Problem {
+    let models_of: BTreeSet<&ObjectRef> = workloads.iter().map(|workload| &workload.object).collect();
     let mut room = survey.capacity.clone();
     let mut leave = Leave::new(survey, fence);
     let (mut models, mut others) = (Vec::new(), Vec::new());
     for (at, pod) in survey.pods.iter().enumerate() {
-        let is_model = pod.role == Role::Model;
+        let is_model = pod.role == Role::Model && models_of.contains(&pod.owner);
         if is_model || is_apart(pod, culprits) {
             let item = Item { pod: at, node: pod.node, need: pod.need, may: leave.of(is_model, pod.rules) };
             if is_model { &mut models } else { &mut others }.push(item);

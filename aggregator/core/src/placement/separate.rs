@@ -25,7 +25,7 @@ pub const CODE: &str = "BA101";
 pub(super) fn separate(
     survey: &Survey<'_>,
     workloads: &[Workload<'_>],
-    fence: &Fence,
+    standing: &[Fence],
     felt: &[&Episode],
     now: AxisNsec,
     notes: &mut Vec<String>,
@@ -42,6 +42,14 @@ pub(super) fn separate(
     };
     let culprits: BTreeSet<ObjectRef> =
         reasons.iter().flat_map(|episode| movable(episode)).map(owner_of).collect();
+    let target = owner_of(&worst.victim);
+    let fence = &Fence::of(standing, workloads.iter().find(|workload| workload.object == target));
+    // Models that keep to a fence of their own are let alone.
+    let settled = |workload: &Workload<'_>| {
+        !workload.is_held(fence) && standing.iter().any(|other| workload.is_held(other))
+    };
+    let workloads: &Vec<Workload<'_>> =
+        &workloads.iter().filter(|workload| !settled(workload)).cloned().collect();
     let steps = |nodes: &[usize]| actions(survey, nodes, workloads, fence, &culprits);
     let marked = marked(survey, fence);
     let is_shared = survey.pods.iter().any(|pod| is_apart(pod, &culprits) && marked.contains(&pod.node));
@@ -51,9 +59,8 @@ pub(super) fn separate(
         notes.push(format!("the models have nodes of their own: {}", survey.node_names(&marked)));
         return None;
     }
-    let plan = Plan::new(survey, &culprits, fence);
+    let plan = Plan::new(survey, workloads, &culprits, fence);
     let actions = if plan.nodes.is_empty() { None } else { steps(&plan.nodes) }.unwrap_or_default();
-    let target = owner_of(&worst.victim);
     Some(Advice {
         id: Advice::id_of(CODE, &target, &actions),
         code: CODE,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Something that has models for pods.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Workload<'a> {
     pub(super) object: ObjectRef,
     /// The path of its pods' spec within it; `None` where no patch of it would move its pods.

@@ -99,6 +99,24 @@ fn a_fence_of_another_name_is_one_too() {
 }
 
 #[test]
+fn models_with_a_fence_of_their_own_are_let_alone() {
+    let team = |name: &str| json!({"nodeSelector": {"team": name}, "tolerations": [{"key": "team", "value": name, "effect": "NoSchedule"}]});
+    let fenced = |world: World, node: &str, name: &str| {
+        world.label(node, "team", name).taint(node, "team", name, "NoSchedule")
+    };
+    let world = fenced(World::new(&["node-1", "node-2", "node-3"]), "node-1", "b");
+    let world = fenced(world, "node-2", "a")
+        .with("ref", "node-1", team("b"))
+        .with("ref-a", "node-2", team("a"))
+        .with("scan", "node-3", json!({}));
+    assert_eq!(world.advise().notes, ["the models have nodes of their own: node-1"]);
+    let third = world.with("ref-c", "node-3", json!({})).advise();
+    let advice = only(&third, "BA101");
+    let objects: Vec<&str> = advice.actions.iter().map(|one| one.object.name.as_str()).collect();
+    assert_eq!((advice.proof, objects), (Proof::Feasible, vec!["ref-c"]));
+}
+
+#[test]
 fn a_scanner_that_may_run_nowhere_else_is_not_called_feasible_to_move() {
     let pinned = json!({"nodeSelector": {"kubernetes.io/hostname": "node-1"}});
     let hosts = ["node-1", "node-2"]
