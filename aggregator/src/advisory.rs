@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use berth_core::{
     advice::Advice,
+    cluster::Cluster,
     contention::Episode,
     node::{NodeView, SubjectView},
     placement::{Advised, Landscape, NodeSpace, Tenant, advise},
@@ -19,7 +20,7 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-use crate::{clock::Clock, ingest::Nodes, journal::Journal};
+use crate::{clock::Clock, ingest::Nodes, journal::Journal, kubernetes::Directory};
 
 /// Nobody needs advice that is newer than this.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -69,7 +70,11 @@ impl Advisory {
 }
 
 fn landscape(nodes: &Nodes, journal: &Journal, now: AxisNsec) -> Landscape {
-    let space = |view: &NodeView| space(view, nodes.takes_pods(&view.name)?);
+    let directory = nodes.directory();
+    let space = |view: &NodeView| {
+        let seen = !nodes.is_gone(&view.name);
+        seen.then(|| space(view, directory.map(Directory::read).as_deref())).flatten()
+    };
     Landscape {
         nodes: nodes.all().iter().filter_map(|node| space(&node.view)).collect(),
         episodes: episodes(journal, now),
@@ -92,25 +97,29 @@ fn episodes(journal: &Journal, now: AxisNsec) -> Vec<Episode> {
     all.filter(|episode| counts(episode)).cloned().collect()
 }
 
-fn space(view: &NodeView, takes_pods: bool) -> Option<NodeSpace> {
+/// Off Kubernetes there is no cluster.
+fn space(view: &NodeView, cluster: Option<&Cluster>) -> Option<NodeSpace> {
     let facts = &view.agent.as_ref()?.facts;
+    let live = view.subjects.iter().filter(|subject| subject.live);
     Some(NodeSpace {
         name: view.name.to_string(),
         cpus: facts.cpus,
         memory_bytes: facts.memory_bytes,
-        takes_pods,
-        containers: view.subjects.iter().filter(|subject| subject.live).filter_map(tenant).collect(),
+        machine: cluster.and_then(|cluster| cluster.machine(view.name.as_str())).cloned(),
+        containers: live.filter_map(|subject| tenant(subject, cluster)).collect(),
     })
 }
 
-fn tenant(subject: &SubjectView) -> Option<Tenant> {
+fn tenant(subject: &SubjectView, cluster: Option<&Cluster>) -> Option<Tenant> {
+    let who = subject.who.as_ref()?;
     Some(Tenant {
-        who: Arc::clone(subject.who.as_ref()?),
+        who: Arc::clone(who),
         peak: Peak {
             cpu: subject.peaks.cpu_millicpu_max_1s.map(CpuMilli),
             memory: subject.peaks.memory_bytes_max.map(MemoryBytes),
         },
         requests: subject.requests,
+        rules: cluster.and_then(|cluster| Some(Arc::clone(&cluster.pod(&who.pod_uid)?.fields.rules))),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod history;
 pub mod node;
 pub mod placement;
 pub mod roles;
+pub mod scheduling;
 pub mod sizing;
 pub mod time;
 pub mod timeline;

@@ -84,9 +84,14 @@ impl Nodes {
         self.setting.directory.as_ref().map(|directory| directory.health.view())
     }
 
-    /// Whether new pods can be placed on a node; `None`: it is no node of the cluster any more.
-    pub(crate) fn takes_pods(&self, node: &NodeName) -> Option<bool> {
-        self.setting.directory.as_ref().map_or(Some(true), |directory| directory.takes_pods(node.as_str()))
+    /// The cluster; `None` off Kubernetes.
+    pub(crate) fn directory(&self) -> Option<&Directory> {
+        self.setting.directory.as_deref()
+    }
+
+    /// It is no node of the cluster any more.
+    pub(crate) fn is_gone(&self, node: &NodeName) -> bool {
+        self.directory().is_some_and(|directory| directory.is_gone(node.as_str()))
     }
 
     /// Forgets those that are away for long, for ever.
@@ -123,7 +128,7 @@ impl Nodes {
             // Another holder is a stream, which may be about to attach.
             let here = entry.handle.published.borrow().view.connected || Arc::strong_count(&entry.handle) > 1;
             entry.away_since = if here { None } else { entry.away_since.or(Some(now)) };
-            let patience = if self.takes_pods(name).is_none() { REMOVED_AFTER } else { FORGOTTEN_AFTER };
+            let patience = if self.is_gone(name) { REMOVED_AFTER } else { FORGOTTEN_AFTER };
             let keep = entry.away_since.is_none_or(|since| now.since(since) <= patience);
             if !keep {
                 tracing::info!(node = %name, "node forgotten");

@@ -21,13 +21,10 @@ impl Directory {
         Self { cluster: RwLock::default(), health: Health::new(clock) }
     }
 
-    /// Whether new pods can be placed on a node; `None`: there is no such node any more.
-    pub(crate) fn takes_pods(&self, node: &str) -> Option<bool> {
-        match self.read().machine(node) {
-            Some(machine) => Some(machine.takes_pods()),
-            // Before they are all known none is missed.
-            None => (!self.health.has_read(Watched::Nodes)).then_some(true),
-        }
+    /// There is no such node any more.
+    pub(crate) fn is_gone(&self, node: &str) -> bool {
+        // Before they are all known none is missed.
+        self.health.has_read(Watched::Nodes) && self.read().machine(node).is_none()
     }
 
     /// For reading; not to be held across a wait.

@@ -3,17 +3,19 @@
 //! Invariant: an object that lacks what the API server always sets is passed over; a field that makes
 //! no sense is as if it were not there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use berth_core::{
-    cluster::{Container, Group, Machine, Object, Place, Pod, Taint, cpu_milli, memory_bytes},
+    cluster::{Container, Group, Object, Place, Pod, cpu_milli, memory_bytes},
     placement::InForce,
     roles::{Roster, labelled},
+    scheduling::{Affinity, Machine, Requirement, Rules, Taint, Term, Toleration},
     who::Owner,
 };
 use k8s_openapi::{
     api::core::v1::{
-        self as api, ContainerStatus, EphemeralContainer, PodSpec, PodStatus, ResourceRequirements,
+        self as api, ContainerStatus, EphemeralContainer, NodeSelectorRequirement, NodeSelectorTerm, PodSpec,
+        PodStatus, ResourceRequirements,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -35,12 +37,20 @@ pub(super) fn pod(pod: api::Pod, roster: &Roster) -> Option<Object<Pod>> {
     let hash = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CONFIG_HASH));
     let hash =
         hash.filter(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let controller = controller(&metadata);
+    let is_daemon = controller.as_ref().is_some_and(|owner| owner.kind == "DaemonSet");
     let fields = Pod {
         node: spec.node_name.clone().unwrap_or_default(),
         cgroup_uid: hash.or(metadata.uid.as_ref())?.clone(),
-        controller: controller(&metadata),
+        controller,
         labelled: labelled(&labels),
         selected: roster.selected(&namespace, &labels, &images),
+        rules: Arc::new(Rules {
+            tolerations: spec.tolerations.iter().flatten().map(toleration).collect(),
+            node_selector: spec.node_selector.clone().unwrap_or_default(),
+            // Its controller binds each of its pods to a node by name: no two would be alike.
+            affinity: if is_daemon { Affinity::Absent } else { affinity(spec.affinity.as_ref()) },
+        }),
         containers: containers(&spec, &status),
     };
     object(metadata, fields)
@@ -61,6 +71,7 @@ pub(super) fn machine(node: api::Node) -> Option<Object<Machine>> {
         effect: taint.effect,
     };
     let fields = Machine {
+        labels: node.metadata.labels.clone().unwrap_or_default(),
         taints: spec.taints.into_iter().flatten().map(taint).collect(),
         cordoned: spec.unschedulable == Some(true),
     };
@@ -77,6 +88,39 @@ fn controller(metadata: &ObjectMeta) -> Option<Owner> {
     let mut owners = metadata.owner_references.iter().flatten();
     let owner = owners.find(|owner| owner.controller == Some(true))?;
     Some(Owner { kind: owner.kind.clone(), name: owner.name.clone() })
+}
+
+fn toleration(toleration: &api::Toleration) -> Toleration {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    Toleration {
+        effect: text(&toleration.effect),
+        key: text(&toleration.key),
+        operator: text(&toleration.operator),
+        seconds: toleration.toleration_seconds,
+        value: text(&toleration.value),
+    }
+}
+
+fn affinity(affinity: Option<&api::Affinity>) -> Affinity {
+    let Some(affinity) = affinity else { return Affinity::Absent };
+    let Some(of_nodes) = &affinity.node_affinity else { return Affinity::OfPods };
+    let required = of_nodes.required_during_scheduling_ignored_during_execution.as_ref();
+    required.map_or(Affinity::Preferred, |required| {
+        Affinity::Required(required.node_selector_terms.iter().map(term).collect())
+    })
+}
+
+fn term(term: &NodeSelectorTerm) -> Term {
+    let all = |all: &Option<Vec<NodeSelectorRequirement>>| all.iter().flatten().map(requirement).collect();
+    Term { expressions: all(&term.match_expressions), fields: all(&term.match_fields) }
+}
+
+fn requirement(requirement: &NodeSelectorRequirement) -> Requirement {
+    Requirement {
+        key: requirement.key.clone(),
+        operator: requirement.operator.clone(),
+        values: requirement.values.clone().unwrap_or_default(),
+    }
 }
 
 fn containers(spec: &PodSpec, status: &PodStatus) -> Vec<Container> {
@@ -206,16 +250,76 @@ mod tests {
     }
 
     #[test]
-    fn of_a_node_taints_and_the_cordon_are_kept() {
+    fn what_a_pod_says_about_nodes_is_kept_as_it_is_written() {
+        let mut pod = sample();
+        pod["spec"]["tolerations"] = json!([
+            {"effect": "NoSchedule", "key": "node_for", "operator": "Equal", "value": "models"},
+            {"effect": "NoExecute", "key": "spot", "operator": "Exists", "tolerationSeconds": 300},
+        ]);
+        pod["spec"]["nodeSelector"] = json!({"disk": "ssd"});
+        pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]},
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-a"]}]},
+            ],
+        }}});
+        let toleration = |effect: &str, key: &str, operator: &str, seconds, value: &str| Toleration {
+            effect: effect.to_owned(),
+            key: key.to_owned(),
+            operator: operator.to_owned(),
+            seconds,
+            value: value.to_owned(),
+        };
+        let requirement = |key: &str, operator: &str, values: &[&str]| Requirement {
+            key: key.to_owned(),
+            operator: operator.to_owned(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        let name = requirement("metadata.name", "In", &["node-a"]);
+        let expected = Rules {
+            tolerations: vec![
+                toleration("NoSchedule", "node_for", "Equal", None, "models"),
+                toleration("NoExecute", "spot", "Exists", Some(300), ""),
+            ],
+            node_selector: [("disk".to_owned(), "ssd".to_owned())].into(),
+            affinity: Affinity::Required(vec![
+                Term { expressions: vec![requirement("gpu", "Exists", &[])], fields: Vec::new() },
+                Term { expressions: Vec::new(), fields: vec![name] },
+            ]),
+        };
+        assert_eq!(*kept(pod.clone()).fields.rules, expected);
+        pod["metadata"]["ownerReferences"][1]["kind"] = json!("DaemonSet");
+        assert_eq!(*kept(pod).fields.rules, Rules { affinity: Affinity::Absent, ..expected });
+    }
+
+    #[test]
+    fn it_is_kept_how_much_of_an_affinity_there_is() {
+        let affinity = |affinity: Value| {
+            let mut pod = sample();
+            pod["spec"]["affinity"] = affinity;
+            kept(pod).fields.rules.affinity.clone()
+        };
+        assert_eq!(affinity(json!(null)), Affinity::Absent);
+        assert_eq!(affinity(json!({"podAntiAffinity": {}})), Affinity::OfPods);
+        assert_eq!(affinity(json!({"nodeAffinity": {}})), Affinity::Preferred);
+    }
+
+    #[test]
+    fn of_a_node_labels_taints_and_the_cordon_are_kept() {
         let node = serde_json::from_value(json!({
-            "metadata": {"name": "node-a", "uid": "u"},
+            "metadata": {"name": "node-a", "uid": "u", "labels": {"node_for": "models"}},
             "spec": {"unschedulable": true, "taints": [{"key": "node_for", "value": "models", "effect": "NoSchedule"}]},
         }));
         let machine = machine(node.unwrap()).unwrap().fields;
-        assert!(machine.cordoned);
-        assert_eq!(
-            machine.taints,
-            [Taint { key: "node_for".into(), value: "models".into(), effect: "NoSchedule".into() }]
-        );
+        let expected = Machine {
+            labels: [("node_for".to_owned(), "models".to_owned())].into(),
+            taints: vec![Taint {
+                key: "node_for".into(),
+                value: "models".into(),
+                effect: "NoSchedule".into(),
+            }],
+            cordoned: true,
+        };
+        assert_eq!(machine, expected);
     }
 }

@@ -1,6 +1,6 @@
 //! Advice, as clients ask for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use berth::{
     limits,
@@ -24,6 +24,9 @@ const NOTE_FRAME_BYTES: usize = 8;
 
 /// Kept free of the notes for the lines that say what is left out.
 const LEFT_OUT_BYTES: usize = 256;
+
+/// Which codes can be asked for.
+static CODE_RULE: LazyLock<String> = LazyLock::new(|| format!("one of {}", CODES.join(", ")));
 
 /// As many notes as there is room for, and how many more there are.
 fn fitting(notes: &[String]) -> Vec<String> {
@@ -63,7 +66,7 @@ impl Advisor for AdvisorService {
         let request = request.into_inner();
         at_most("namespace", request.namespace.len(), limits::NAME_BYTES)?;
         if !request.code.is_empty() && !CODES.contains(&request.code.as_str()) {
-            return Err(refused("code", request.code, "one of BA101, BA201, BA202 and BA203").into());
+            return Err(refused("code", request.code, CODE_RULE.as_str()).into());
         }
         let advised = self.current().await?;
         let wanted = advised.advice.iter().filter(|one| {

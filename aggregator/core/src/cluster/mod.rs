@@ -7,6 +7,7 @@
 
 mod objects;
 mod quantity;
+mod shared;
 mod store;
 
 #[cfg(test)]
@@ -18,15 +19,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use berth::ContainerSubject;
 
-use self::store::{Change, Store};
 pub use self::{
-    objects::{Container, Group, GroupKind, Machine, Object, Place, Pod, Taint},
+    objects::{Container, Group, GroupKind, Object, Place, Pod},
     quantity::{cpu_milli, memory_bytes},
     store::Event,
+};
+use self::{
+    shared::Shared,
+    store::{Change, Store},
 };
 use crate::{
     placement::InForce,
     roles::{Given, Identity, ROLE_LABEL, nobody_said},
+    scheduling::{Machine, Rules},
     who::{Owner, Role, Who},
 };
 
@@ -61,6 +66,8 @@ pub struct Cluster {
     machines: Store<Machine>,
     /// Pods by the UID in their cgroups' paths.
     by_cgroup: BTreeMap<String, Place>,
+    /// What pods say about nodes.
+    rules: Shared<Rules>,
     /// For each node the newest news of its pods.
     revisions: BTreeMap<String, u64>,
     newest: u64,
@@ -71,7 +78,10 @@ impl Cluster {
     pub fn take(&mut self, news: News) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         match news {
-            News::Pod(event) => {
+            News::Pod(mut event) => {
+                if let Some(pod) = event.object_mut() {
+                    self.rules.share(&mut pod.fields.rules);
+                }
                 for change in self.pods.take(event) {
                     let uid = |pod: &Option<Arc<Object<Pod>>>| pod.as_ref().map(|pod| Arc::clone(&pod.uid));
                     gone.extend(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     placement::InForce,
     roles::Given,
+    scheduling::Rules,
     who::{Owner, Role},
 };
 
@@ -44,6 +45,8 @@ pub struct Pod {
     pub labelled: Option<Given>,
     /// The role that a selector of the configuration or a preset gives.
     pub selected: Option<Given>,
+    /// What it says about nodes; of a daemon without the affinity that binds each of its pods to one.
+    pub rules: Arc<Rules>,
     /// All of them: those for the start and for debugging too.
     pub containers: Vec<Container>,
 }
@@ -121,33 +124,4 @@ impl GroupKind {
     pub(super) fn is_inner(self) -> bool {
         matches!(self, Self::ReplicaSet | Self::Job)
     }
-}
-
-/// A node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Machine {
-    /// What pods must tolerate to be placed here.
-    pub taints: Vec<Taint>,
-    /// It takes no new pods.
-    pub cordoned: bool,
-}
-
-impl Machine {
-    /// A new pod can be placed here; the taint for models keeps those out that are none.
-    pub fn takes_pods(&self) -> bool {
-        let against = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-        let ours = |taint: &Taint| taint.key == "node_for" && taint.value == "models";
-        !self.cordoned && self.taints.iter().filter(against).all(ours)
-    }
-}
-
-/// A taint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taint {
-    /// Its key.
-    pub key: String,
-    /// May be empty.
-    pub value: String,
-    /// Such as `NoSchedule`.
-    pub effect: String,
 }

@@ -31,6 +31,16 @@ pub enum Event<T> {
     Delete(Object<T>),
 }
 
+impl<T> Event<T> {
+    /// The object that is told of.
+    pub(super) fn object_mut(&mut self) -> Option<&mut Object<T>> {
+        match self {
+            Self::Init | Self::InitDone => None,
+            Self::InitApply(object) | Self::Apply(object) | Self::Delete(object) => Some(object),
+        }
+    }
+}
+
 /// What was at a place, and what is there now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change<T> {

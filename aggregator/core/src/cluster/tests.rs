@@ -158,27 +158,30 @@ fn a_static_pod_is_found_by_the_hash_in_its_cgroup() {
 }
 
 #[test]
-fn a_node_takes_pods_unless_it_is_cordoned_or_tainted_against_all() {
-    let taint = |key: &str, value: &str, effect: &str| Taint {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        effect: effect.to_owned(),
+fn a_node_is_known_until_it_is_gone() {
+    let mut cluster = Cluster::default();
+    let machine = object("", "node-a", Machine { cordoned: true, ..Machine::default() });
+    cluster.take(News::Machine(Event::Apply(machine.clone())));
+    assert_eq!(cluster.machine("node-a"), Some(&machine.fields));
+    cluster.take(News::Machine(Event::Delete(machine)));
+    assert_eq!(cluster.machine("node-a"), None);
+}
+
+#[test]
+fn what_pods_say_alike_about_nodes_is_kept_once() {
+    let mut cluster = Cluster::default();
+    let ssd = || {
+        let node_selector = [("disk".to_owned(), "ssd".to_owned())].into();
+        Arc::new(Rules { node_selector, ..Rules::default() })
     };
-    for (taints, cordoned, takes_pods) in [
-        (vec![], false, true),
-        (vec![], true, false),
-        (vec![taint("node_for", "models", "NoSchedule")], false, true),
-        (vec![taint("spot", "", "PreferNoSchedule")], false, true),
-        (vec![taint("node-role.kubernetes.io/control-plane", "", "NoSchedule")], false, false),
-        (vec![taint("node_for", "load", "NoExecute")], false, false),
-    ] {
-        let mut cluster = Cluster::default();
-        let machine = object("", "node-a", Machine { taints: taints.clone(), cordoned });
-        cluster.take(News::Machine(Event::Apply(machine.clone())));
-        assert_eq!(cluster.machine("node-a").map(Machine::takes_pods), Some(takes_pods), "{taints:?}");
-        cluster.take(News::Machine(Event::Delete(machine)));
-        assert!(cluster.machine("node-a").is_none());
+    for name in ["m-0", "m-1"] {
+        let mut pod = pod(name, None);
+        pod.fields.rules = ssd();
+        applied(&mut cluster, pod);
     }
+    let rules = |name: &str| Arc::clone(&cluster.pod(&format!("uid-{name}")).unwrap().fields.rules);
+    assert_eq!(rules("m-0"), ssd());
+    assert!(Arc::ptr_eq(&rules("m-0"), &rules("m-1")));
 }
 
 #[test]

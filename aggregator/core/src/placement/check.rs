@@ -7,7 +7,8 @@ use crate::placement::{
     survey::Room,
 };
 
-/// Every pod has one place, the models on their nodes and nothing else there, and no node is overfull.
+/// Every pod has one place that it may use, the models on their nodes and nothing else there, no node is
+/// overfull, and no node that is the models' already is given up.
 pub(super) fn holds(problem: &Problem, assignment: &Assignment) -> bool {
     let places: BTreeMap<usize, usize> = assignment.places.iter().copied().collect();
     let once = places.len() == assignment.places.len();
@@ -18,11 +19,13 @@ pub(super) fn holds(problem: &Problem, assignment: &Assignment) -> bool {
         let Some(node) = places.get(&item.pod) else { return false };
         let Some(room) = used.get_mut(*node) else { return false };
         *room = room.and(item.need);
-        assignment.nodes.binary_search(node).is_ok() == is_model
+        let may = problem.may.get(item.may).and_then(|may| may.get(*node));
+        may == Some(&true) && assignment.nodes.binary_search(node).is_ok() == is_model
     });
     let fits =
         problem.room.iter().zip(&used).all(|(room, used)| used.cpu <= room.cpu && used.memory <= room.memory);
-    !assignment.nodes.is_empty() && once && apart && fits
+    let kept = problem.marked.iter().all(|node| assignment.nodes.contains(node));
+    !assignment.nodes.is_empty() && once && apart && fits && kept
 }
 
 #[cfg(test)]
@@ -39,16 +42,20 @@ mod tests {
 
     #[test]
     fn a_placement_that_breaks_a_rule_is_refused() {
-        let item = |pod, need| Item { pod, node: 0, need: room(need) };
-        let problem = Problem {
+        let item = |pod, need| Item { pod, node: 0, need: room(need), may: 0 };
+        let problem = || Problem {
             room: vec![room(100), room(100)],
+            may: vec![vec![true, true]],
+            marked: Vec::new(),
             models: vec![item(0, 60), item(1, 40)],
             others: vec![item(2, 100)],
         };
-        let holds = |nodes: &[usize], places: &[(usize, usize)]| {
-            holds(&problem, &Assignment { nodes: nodes.to_vec(), places: places.to_vec() })
+        let assignment = |nodes: &[usize], places: &[(usize, usize)]| Assignment {
+            nodes: nodes.to_vec(),
+            places: places.to_vec(),
         };
-        assert!(holds(&[0], &[(0, 0), (1, 0), (2, 1)]));
+        let good = assignment(&[0], &[(0, 0), (1, 0), (2, 1)]);
+        assert!(holds(&problem(), &good));
         for (why, nodes, places) in [
             ("a scanner with the models", vec![0], vec![(0, 0), (1, 0), (2, 0)]),
             ("a model among the scanners", vec![0], vec![(0, 0), (1, 1), (2, 1)]),
@@ -58,10 +65,14 @@ mod tests {
             ("a node that is not there", vec![0, 7], vec![(0, 0), (1, 7), (2, 1)]),
             ("no node", vec![], vec![(0, 0), (1, 0), (2, 1)]),
         ] {
-            assert!(!holds(&nodes, &places), "{why}");
+            assert!(!holds(&problem(), &assignment(&nodes, &places)), "{why}");
         }
-        let overfull = Problem { models: vec![item(0, 61), item(1, 40)], ..problem };
-        let places = vec![(0, 0), (1, 0), (2, 1)];
-        assert!(!super::holds(&overfull, &Assignment { nodes: vec![0], places }));
+        for (why, problem) in [
+            ("an overfull node", Problem { models: vec![item(0, 61), item(1, 40)], ..problem() }),
+            ("a node that pods may not use", Problem { may: vec![vec![true, false]], ..problem() }),
+            ("a node of the models that is given up", Problem { marked: vec![1], ..problem() }),
+        ] {
+            assert!(!holds(&problem, &good), "{why}");
+        }
     }
 }

@@ -1,33 +1,56 @@
 //! Where everything should run instead: what is seen on the nodes in, advice out.
 //!
-//! Invariant: no contention, no advice to move; a plan is whole or it is not given; a placement that
-//! is called feasible has passed a check that shares nothing with the search. Deliberately absent so
-//! far: the scheduler's other predicates, quotas, disruption budgets, the order of arrival. The
-//! assumptions of each advice say so.
+//! Invariant: no contention, no plan to move; a plan is whole or it is not given; a placement that is
+//! called feasible has passed a check that shares nothing with the search. Without contention only what
+//! somebody began is completed (`halves`, `pins`). Deliberately absent so far: the scheduler's other
+//! predicates, quotas, disruption budgets, the order of arrival. The assumptions of each advice say so.
 
 mod assign;
+mod assumptions;
 mod check;
 mod dedicate;
+mod fence;
+mod halves;
+mod json;
 mod kubectl;
+mod patch;
+mod pins;
+mod plan;
 mod requests;
 mod separate;
 mod survey;
+mod template;
+mod workload;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::{
     advice::Advice,
     contention::{Episode, Resource, Severity},
+    scheduling::{Machine, Rules},
     sizing::{CpuMilli, MemoryBytes, Peak},
     time::AxisNsec,
     who::{Role, WhoRef},
 };
+use fence::Fence;
 pub use separate::CODE as SEPARATE;
 use survey::Survey;
+use workload::workloads;
 
 /// Every code there is. A code never changes its meaning.
-pub const CODES: [&str; 4] = [SEPARATE, requests::TOO_SMALL, requests::TOO_LARGE, requests::MISSING];
+pub const CODES: [&str; 8] = [
+    SEPARATE,
+    halves::NO_LABEL,
+    halves::NO_TAINT,
+    halves::NO_AFFINITY,
+    pins::CODE,
+    requests::TOO_SMALL,
+    requests::TOO_LARGE,
+    requests::MISSING,
+];
 
 /// What is known of the nodes, and of who was hurt there.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +70,8 @@ pub struct NodeSpace {
     pub cpus: u32,
     /// Its memory.
     pub memory_bytes: u64,
-    /// New pods can be placed here: it is neither cordoned nor tainted against them.
-    pub takes_pods: bool,
+    /// What pods can ask of it; `None` where nobody told us, as off Kubernetes: then it takes any.
+    pub machine: Option<Machine>,
     /// What is seen on it, system slices included.
     pub containers: Vec<Tenant>,
 }
@@ -62,6 +85,8 @@ pub struct Tenant {
     pub peak: Peak,
     /// What it asks for.
     pub requests: InForce,
+    /// What its pod says about nodes; `None` where nobody told us, as off Kubernetes.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// The requests in force.
@@ -88,8 +113,9 @@ pub struct Advised {
     pub notes: Vec<String>,
 }
 
-/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id: whoever keeps it keeps when it was created. It takes milliseconds
-/// for a hundred nodes and a second for thousands.
+/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id:
+/// whoever keeps it keeps when it was created. It takes milliseconds for a hundred nodes and a second
+/// for thousands.
 pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     let survey = Survey::new(landscape);
     let mut advised = Advised::default();
@@ -100,7 +126,14 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
         return advised;
     }
     let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
-    let separate = separate::separate(&survey, &felt, now, &mut advised.notes);
+    let workloads = workloads(&survey);
+    let standing = Fence::standing(&survey, &workloads);
+    let separate = separate::separate(&survey, &workloads, &standing, &felt, now, &mut advised.notes);
+    // One change of nodes and templates at a time: that which ends what is felt.
+    if separate.as_ref().is_none_or(|separate| separate.actions.is_empty()) {
+        advised.advice.extend(halves::halves(&survey, &workloads, now));
+        advised.advice.extend(pins::pins(&survey, &workloads, &standing, now));
+    }
     advised.advice.extend(separate);
     let requests = requests::requests(&survey, &felt, now, &mut advised.notes);
     advised.advice.extend(requests);

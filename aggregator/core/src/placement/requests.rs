@@ -59,7 +59,7 @@ struct Workload {
 /// the resources of a pod that is there (Kubernetes' pkg/apis/core/validation/validation.go,
 /// `ValidatePodUpdate`).
 pub(super) fn requests(
-    survey: &Survey,
+    survey: &Survey<'_>,
     felt: &[&Episode],
     now: AxisNsec,
     notes: &mut Vec<String>,
@@ -88,7 +88,7 @@ pub(super) fn requests(
 }
 
 /// Models and scanners whose requests can be changed while they run.
-fn workloads(survey: &Survey) -> BTreeMap<ObjectRef, Workload> {
+fn workloads(survey: &Survey<'_>) -> BTreeMap<ObjectRef, Workload> {
     let mut workloads = BTreeMap::new();
     let sizable = |kind: &str| matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "Pod");
     let pods = survey.pods.iter().filter(|pod| matches!(pod.role, Role::Model | Role::Scanner));

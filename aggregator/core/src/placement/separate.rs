@@ -1,18 +1,19 @@
 //! BA101: a model is measurably slowed by what could run elsewhere, so give the models nodes of their
 //! own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
-    advice::{Advice, ObjectRef, Proof},
+    advice::{Action, Advice, ObjectRef, Proof},
     contention::{Cause, Episode, Evidence, Verdict},
     placement::{
-        assign::{Assignment, Item, Problem, assign},
-        check,
-        dedicate::{Dedication, TAINT, Workload, template},
-        survey::{Pod, Room, Survey, is_system, owner_of},
+        assumptions::assumptions,
+        dedicate::Dedication,
+        fence::Fence,
+        plan::{Plan, is_apart, marked},
+        survey::{Pod, Survey, is_system, owner_of},
+        workload::Workload,
     },
-    sizing::CpuMilli,
     time::AxisNsec,
     who::{Role, Who},
 };
@@ -22,7 +23,9 @@ pub const CODE: &str = "BA101";
 
 /// The advice, or notes on why there is none.
 pub(super) fn separate(
-    survey: &Survey,
+    survey: &Survey<'_>,
+    workloads: &[Workload<'_>],
+    standing: &[Fence],
     felt: &[&Episode],
     now: AxisNsec,
     notes: &mut Vec<String>,
@@ -39,36 +42,66 @@ pub(super) fn separate(
     };
     let culprits: BTreeSet<ObjectRef> =
         reasons.iter().flat_map(|episode| movable(episode)).map(owner_of).collect();
-    let plan = Plan::new(survey, &culprits);
-    let workloads = workloads(survey);
-    let known = workloads.iter().all(|(_, workload)| workload.is_some());
-    let dedication = Dedication {
-        nodes: plan.nodes.iter().map(|node| survey.node_name(*node)).collect(),
-        models: workloads.values().flatten().cloned().collect(),
-        in_the_way: plan
-            .in_the_way()
-            .filter(|pod| pod.is_owned())
-            .map(|pod| (&pod.itself, &pod.owner))
-            .collect(),
-    };
-    let actions = if known && !plan.nodes.is_empty() { dedication.actions() } else { Vec::new() };
     let target = owner_of(&worst.victim);
+    let fence = &Fence::of(standing, workloads.iter().find(|workload| workload.object == target));
+    // Models that keep to a fence of their own are let alone.
+    let settled = |workload: &Workload<'_>| {
+        !workload.is_held(fence) && standing.iter().any(|other| workload.is_held(other))
+    };
+    let workloads: &Vec<Workload<'_>> =
+        &workloads.iter().filter(|workload| !settled(workload)).cloned().collect();
+    let steps = |nodes: &[usize]| actions(survey, nodes, workloads, fence, &culprits);
+    let marked = marked(survey, fence);
+    let is_shared = survey.pods.iter().any(|pod| is_apart(pod, &culprits) && marked.contains(&pod.node));
+    // Whoever keeps to nodes that are the models' already has what it needs, even where it would not
+    // fit there by the largest use that was ever seen.
+    if !marked.is_empty() && !is_shared && steps(&marked).is_some_and(|steps| steps.is_empty()) {
+        notes.push(format!("the models have nodes of their own: {}", survey.node_names(&marked)));
+        return None;
+    }
+    let plan = Plan::new(survey, workloads, &culprits, fence);
+    let actions = if plan.nodes.is_empty() { None } else { steps(&plan.nodes) }.unwrap_or_default();
     Some(Advice {
         id: Advice::id_of(CODE, &target, &actions),
         code: CODE,
-        title: match dedication.nodes.as_slice() {
+        title: match plan.nodes.as_slice() {
             [] => "give the models nodes of their own".to_owned(),
-            nodes => format!("give the models nodes of their own: {}", nodes.join(", ")),
+            nodes => format!("give the models nodes of their own: {}", survey.node_names(nodes)),
         },
         why: why(worst),
         target,
         proof: if plan.proven && !actions.is_empty() { Proof::Feasible } else { Proof::Unproven },
-        assumptions: assumptions(survey, &plan, &workloads),
+        assumptions: assumptions(survey, &plan, workloads, fence),
         evidence: evidence(worst, &plan),
         episodes: reasons.iter().map(|episode| episode.id).collect(),
         actions,
         created: now,
     })
+}
+
+/// What is left to do until these nodes are the models' own; `None` where a part of it is a person's.
+fn actions(
+    survey: &Survey<'_>,
+    nodes: &[usize],
+    workloads: &[Workload<'_>],
+    fence: &Fence,
+    culprits: &BTreeSet<ObjectRef>,
+) -> Option<Vec<Action>> {
+    if workloads.iter().any(|workload| workload.edits(fence).is_none()) {
+        return None;
+    }
+    let is_held = |pod: &Pod<'_>| pod.rules.is_some_and(|rules| fence.holds(rules));
+    // A model whose template is to change is started anew by that.
+    let strays = |pod: &Pod<'_>| pod.role == Role::Model && is_held(pod) && !nodes.contains(&pod.node);
+    let intrudes = |pod: &Pod<'_>| is_apart(pod, culprits) && nodes.contains(&pod.node);
+    let misplaced = survey.pods.iter().filter(|pod| pod.is_owned() && (strays(pod) || intrudes(pod)));
+    let dedication = Dedication {
+        fence,
+        nodes: nodes.iter().map(|node| (survey.node_name(*node), survey.machine(*node))).collect(),
+        models: workloads.iter().collect(),
+        in_the_way: misplaced.map(|pod| (&pod.itself, &pod.owner)).collect(),
+    };
+    Some(dedication.actions())
 }
 
 /// The named culprits that could run elsewhere, where they are what slows the model.
@@ -81,7 +114,7 @@ fn movable(episode: &Episode) -> Vec<&Who> {
     culprits.filter(|who| who.role != Role::Model && !is_system(who) && !is_daemon(who)).collect()
 }
 
-fn nothing_is_wrong(survey: &Survey) -> String {
+fn nothing_is_wrong(survey: &Survey<'_>) -> String {
     match survey.mixed_nodes().as_slice() {
         [] => "no model is slowed down: nothing to move".to_owned(),
         nodes => format!(
@@ -112,89 +145,6 @@ fn no_move_helps(episode: &Episode) -> String {
         }
     };
     format!("{victim} on {} {reason}: other nodes for the scanners would not help", episode.node)
-}
-
-/// Where everything would go.
-struct Plan<'a> {
-    nodes: Vec<usize>,
-    /// All of it fits, and was checked.
-    proven: bool,
-    /// It fits only where what is kept apart takes the CPU time that is left.
-    squeezed: bool,
-    models: Vec<&'a Pod>,
-    apart: Vec<&'a Pod>,
-    models_moved: usize,
-}
-
-impl<'a> Plan<'a> {
-    fn new(survey: &'a Survey, culprits: &BTreeSet<ObjectRef>) -> Self {
-        let is_apart = |pod: &Pod| {
-            pod.role != Role::Model
-                && pod.is_movable()
-                && (pod.role == Role::Scanner || culprits.contains(&pod.owner))
-        };
-        let items = |of: &dyn Fn(&Pod) -> bool| {
-            let pods = survey.pods.iter().enumerate().filter(|(_, pod)| of(pod));
-            pods.map(|(at, pod)| Item { pod: at, node: pod.node, need: pod.need }).collect::<Vec<_>>()
-        };
-        let mut room = survey.capacity.clone();
-        for pod in survey.pods.iter().filter(|pod| pod.role != Role::Model && !is_apart(pod)) {
-            if let Some(left) = room.get_mut(pod.node) {
-                *left = left.less(pod.need).unwrap_or_default();
-            }
-        }
-        let mut problem =
-            Problem { room, models: items(&|pod| pod.role == Role::Model), others: items(&is_apart) };
-        let checked = |problem: &Problem| assign(problem).filter(|found| check::holds(problem, found));
-        let both = checked(&problem);
-        // Batch work needs its memory, and is only slower with less CPU time than it could take.
-        let squeezed = both.is_none();
-        let fitting = both.or_else(|| {
-            problem.others.iter_mut().for_each(|other| other.need.cpu = CpuMilli::default());
-            checked(&problem)
-        });
-        let proven = fitting.is_some();
-        let found: Option<Assignment> = fitting.or_else(|| {
-            problem.others.clear();
-            checked(&problem)
-        });
-        let home = |pod: &usize| survey.pods.get(*pod).map(|pod| pod.node);
-        let is_model = |pod: &usize| survey.pods.get(*pod).is_some_and(|pod| pod.role == Role::Model);
-        let (nodes, places) = found.map(|found| (found.nodes, found.places)).unwrap_or_default();
-        Self {
-            nodes,
-            proven,
-            squeezed,
-            models: survey.pods.iter().filter(|pod| pod.role == Role::Model).collect(),
-            apart: survey.pods.iter().filter(|pod| is_apart(pod)).collect(),
-            models_moved: places
-                .iter()
-                .filter(|(pod, node)| is_model(pod) && home(pod) != Some(*node))
-                .count(),
-        }
-    }
-
-    fn in_the_way(&self) -> impl Iterator<Item = &'a Pod> {
-        self.apart.iter().copied().filter(|pod| self.nodes.contains(&pod.node))
-    }
-}
-
-/// The models' owners; `None` for those whose pod template we do not know how to reach.
-fn workloads(survey: &Survey) -> BTreeMap<ObjectRef, Option<Workload>> {
-    let mut workloads: BTreeMap<ObjectRef, Option<Workload>> = BTreeMap::new();
-    for pod in survey.pods.iter().filter(|pod| pod.role == Role::Model) {
-        let new = || {
-            template(&pod.owner.kind).map(|template| Workload {
-                object: pod.owner.clone(),
-                template,
-                pods: 0,
-            })
-        };
-        if let Some(workload) = workloads.entry(pod.owner.clone()).or_insert_with(new) {
-            workload.pods += 1;
-        }
-    }
-    workloads
 }
 
 fn why(episode: &Episode) -> String {
@@ -229,73 +179,4 @@ fn evidence(worst: &Episode, plan: &Plan<'_>) -> Vec<Evidence> {
         Evidence { name: "model_pods_on_another_node", value: count(plan.models_moved) },
         Evidence { name: "pods_in_the_way", value: count(plan.in_the_way().count()) },
     ]
-}
-
-/// What the plan takes for granted, the gravest first.
-fn assumptions(
-    survey: &Survey,
-    plan: &Plan<'_>,
-    workloads: &BTreeMap<ObjectRef, Option<Workload>>,
-) -> Vec<String> {
-    let sum = |pods: &[&Pod]| pods.iter().fold(Room::default(), |sum, pod| sum.and(pod.need));
-    let mut assumptions = Vec::new();
-    if plan.nodes.is_empty() {
-        let Room { cpu, memory } = sum(&plan.models);
-        assumptions.push(format!(
-            "the models need {cpu} CPU and {memory} of memory and do not fit on the nodes that are seen: add nodes"
-        ));
-    } else if !plan.proven {
-        let Room { cpu, memory } = sum(&plan.apart);
-        assumptions.push(format!(
-            "another node is needed: the scanners need {cpu} CPU and {memory} of memory away from the models, \
-             which no other node that is seen has; add it before the taint, or they will wait for a place"
-        ));
-    } else if plan.squeezed {
-        let Room { cpu, .. } = sum(&plan.apart);
-        assumptions.push(format!(
-            "the scanners took up to {cpu} CPU and ask for less than that: away from the models they share what \
-             CPU time is left, and are slower by it"
-        ));
-    }
-    for (owner, workload) in workloads {
-        if workload.is_some() {
-            continue;
-        }
-        let why = match owner.kind.as_str() {
-            "Pod" => format!("{owner} is bound to its node until it is created anew"),
-            "ReplicaSet" | "ReplicationController" => {
-                format!("{owner} moves no pod that it has when its template changes")
-            }
-            _ => format!("where {owner} keeps the spec of its pods is not known"),
-        };
-        assumptions
-            .push(format!("{why}: its tolerations and affinity are yours to set, so no action is given"));
-    }
-    for pod in plan.in_the_way().filter(|pod| !pod.is_owned()) {
-        assumptions
-            .push(format!("nothing would start {} again, so it is left to end where it is", pod.itself));
-    }
-    let daemons: BTreeSet<String> = survey
-        .pods
-        .iter()
-        .filter(|pod| plan.nodes.contains(&pod.node) && pod.owner.kind == "DaemonSet")
-        .map(|pod| pod.owner.to_string())
-        .collect();
-    if !daemons.is_empty() {
-        let names: Vec<String> = daemons.into_iter().collect();
-        assumptions.push(format!(
-            "{} tolerate {TAINT}, else their pods do not come back to those nodes after a restart",
-            names.join(", ")
-        ));
-    }
-    assumptions.extend([
-        "the models' templates have no tolerations and no affinity yet; where they do, the patch is refused \
-         and both are yours to join"
-            .to_owned(),
-        "each pod needs its largest use so far, and each node gives all its CPUs and memory but what else was \
-         seen to use them"
-            .to_owned(),
-        "steady state: a rolling update runs more pods for a while".to_owned(),
-    ]);
-    assumptions
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     advice::ObjectRef,
     placement::{InForce, Landscape, NodeSpace},
+    scheduling::{Machine, Rules},
     sizing::{CpuMilli, MemoryBytes, Peak},
     who::{Role, Who},
 };
@@ -15,6 +16,9 @@ const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "berth-system"];
 /// The kernel's counters lag by some milliseconds at either end, so a second may seem to hold up to
 /// this part (a twentieth) more CPU time than the node has.
 const LAG_PART: u64 = 20;
+
+/// So many nodes are listed in a sentence; each step names its own.
+const NAMES: usize = 8;
 
 /// CPU and memory, of a pod or left on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +42,7 @@ impl Room {
 
 /// One pod, or one system slice.
 #[derive(Debug)]
-pub(super) struct Pod {
+pub(super) struct Pod<'a> {
     /// The pod itself.
     pub(super) itself: ObjectRef,
     /// What controls it; the pod where nothing is known to.
@@ -48,10 +52,12 @@ pub(super) struct Pod {
     pub(super) node: usize,
     pub(super) need: Room,
     pub(super) containers: Vec<(String, Peak, InForce)>,
+    /// What it says about nodes; `None` where nobody told us.
+    pub(super) rules: Option<&'a Rules>,
     system: bool,
 }
 
-impl Pod {
+impl Pod<'_> {
     pub(super) fn is_owned(&self) -> bool {
         self.owner != self.itself
     }
@@ -64,18 +70,20 @@ impl Pod {
 
 /// Everything that runs.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct Survey<'a> {
     pub(super) nodes: Vec<String>,
-    /// Each node's capacity; none where no new pod may come, not even one that starts again.
+    /// What pods can ask of each; `None` where nobody told us.
+    pub(super) machines: Vec<Option<&'a Machine>>,
+    /// Each node's capacity.
     pub(super) capacity: Vec<Room>,
-    pub(super) pods: Vec<Pod>,
+    pub(super) pods: Vec<Pod<'a>>,
 }
 
-impl Survey {
-    pub(super) fn new(landscape: &Landscape) -> Self {
+impl<'a> Survey<'a> {
+    pub(super) fn new(landscape: &'a Landscape) -> Self {
         let mut nodes: Vec<_> = landscape.nodes.iter().collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut pods: BTreeMap<(usize, ObjectRef), Pod> = BTreeMap::new();
+        let mut pods: BTreeMap<(usize, ObjectRef), Pod<'_>> = BTreeMap::new();
         for (node, space) in nodes.iter().enumerate() {
             let all = CpuMilli(u64::from(space.cpus) * 1000);
             for tenant in &space.containers {
@@ -87,6 +95,7 @@ impl Survey {
                     .entry((node, pod_of(who)))
                     .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
                 pod.need = pod.need.and(need(who.role, peak));
+                pod.rules = pod.rules.or(tenant.rules.as_deref());
                 // A sandbox has neither a role nor a name.
                 if who.role != Role::Other {
                     pod.role = who.role;
@@ -100,16 +109,34 @@ impl Survey {
             cpu: CpuMilli(u64::from(space.cpus) * 1000),
             memory: MemoryBytes(space.memory_bytes),
         };
-        let open = |space: &NodeSpace| if space.takes_pods { room(space) } else { Room::default() };
         Self {
             nodes: nodes.iter().map(|space| space.name.clone()).collect(),
-            capacity: nodes.iter().map(|space| open(space)).collect(),
+            machines: nodes.iter().map(|space| space.machine.as_ref()).collect(),
+            capacity: nodes.iter().map(|space| room(space)).collect(),
             pods: pods.into_values().collect(),
         }
     }
 
     pub(super) fn node_name(&self, node: usize) -> &str {
         self.nodes.get(node).map_or("", String::as_str)
+    }
+
+    /// What pods can ask of a node.
+    pub(super) fn machine(&self, node: usize) -> Option<&'a Machine> {
+        self.machines.get(node).copied().flatten()
+    }
+
+    /// Nodes that are such, as far as that is known.
+    pub(super) fn which(&self, is: impl Fn(&Machine) -> bool) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| self.machine(*node).is_some_and(&is)).collect()
+    }
+
+    /// As a list for a person.
+    pub(super) fn node_names(&self, nodes: &[usize]) -> String {
+        let mut names: Vec<&str> = nodes.iter().take(NAMES).map(|node| self.node_name(*node)).collect();
+        let more = nodes.len().checked_sub(NAMES).filter(|more| *more > 0).map(|more| format!("{more} more"));
+        names.extend(more.as_deref());
+        names.join(", ")
     }
 
     /// Nodes that hold models and scanners.
@@ -139,7 +166,7 @@ pub(super) fn is_system(who: &Who) -> bool {
     who.pod.is_empty() || SYSTEM_NAMESPACES.contains(&who.namespace.as_str())
 }
 
-fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
+fn new_pod<'a>(who: &Who, itself: &ObjectRef, node: usize) -> Pod<'a> {
     Pod {
         itself: itself.clone(),
         owner: owner_of(who),
@@ -147,6 +174,7 @@ fn new_pod(who: &Who, itself: &ObjectRef, node: usize) -> Pod {
         node,
         need: Room::default(),
         containers: Vec::new(),
+        rules: None,
         system: is_system(who),
     }
 }

@@ -1,3 +1,7 @@
+mod halves;
+mod kubernetes;
+mod world;
+
 use std::sync::Arc;
 
 use super::*;
@@ -34,11 +38,11 @@ fn scanner(name: &str) -> WhoRef {
 
 fn tenant(who: WhoRef, cpu_milli: u64) -> Tenant {
     let peak = Peak { cpu: Some(CpuMilli(cpu_milli)), memory: Some(MemoryBytes(200 * MI)) };
-    Tenant { who, peak, requests: InForce::Unknown }
+    Tenant { who, peak, requests: InForce::Unknown, rules: None }
 }
 
 fn node(name: &str, cpus: u32, containers: Vec<Tenant>) -> NodeSpace {
-    NodeSpace { name: name.to_owned(), cpus, memory_bytes: 64_000 * MI, takes_pods: true, containers }
+    NodeSpace { name: name.to_owned(), cpus, memory_bytes: 64_000 * MI, machine: None, containers }
 }
 
 fn episode(node: &str, victim: WhoRef, culprits: &[(WhoRef, f64)], verdict: Verdict) -> Episode {
@@ -132,7 +136,7 @@ fn the_guides_cluster_gets_the_fewest_nodes_and_moves_the_fewest_pods() {
 #[test]
 fn a_node_that_takes_no_pods_is_no_place_for_the_models() {
     let mut landscape = guides_cluster();
-    landscape.nodes[2].takes_pods = false;
+    landscape.nodes[2].machine = Some(Machine { cordoned: true, ..Machine::default() });
     let advised = run(&landscape);
     assert_eq!(only(&advised, "BA101").title, "give the models nodes of their own: node-2");
 }

@@ -29,8 +29,8 @@ fn pod(uid: &str, container_id: &str, role: Option<Role>) -> Object<Pod> {
         cgroup_uid: uid.into(),
         controller: Some(Owner { kind: "StatefulSet".into(), name: "fraud".into() }),
         labelled: role.map(|role| Given { role, reason: "label berth.dev/role".into() }),
-        selected: None,
         containers: vec![container],
+        ..Pod::default()
     };
     let place = Place { namespace: "shop".into(), name: format!("fraud-{uid}") };
     Object { place, uid: uid.into(), version: 0, fields }

@@ -1,0 +1,236 @@
+//! Fences of which a part is missing, and models that are bound to one node.
+
+use serde_json::json;
+
+use super::{
+    world::{World, guides_affinity},
+    *,
+};
+
+/// Advice where nobody is hurt.
+fn lints(world: &World) -> Vec<Advice> {
+    advise(&world.landscape(false), NOW).advice
+}
+
+fn codes(world: &World) -> Vec<&'static str> {
+    lints(world).iter().map(|advice| advice.code).collect()
+}
+
+fn the_only(world: &World, code: &str) -> Advice {
+    assert_eq!(codes(world), [code]);
+    lints(world).remove(0)
+}
+
+fn commands(advice: &Advice) -> Vec<String> {
+    let words = |action: &crate::advice::Action| {
+        let words: Vec<&str> = action.command.split_whitespace().take(5).collect();
+        words.join(" ")
+    };
+    advice.actions.iter().map(words).collect()
+}
+
+/// The fence of the second guide, whole: a model on its own node, and a web server elsewhere.
+fn pytorch() -> World {
+    World::new(&["node-1", "node-2"])
+        .label("node-1", "role", "pytorch")
+        .taint("node-1", "role", "pytorch", "NoSchedule")
+        .with("ref", "node-1", held())
+        .with("web", "node-2", json!({}))
+}
+
+fn held() -> serde_json::Value {
+    json!({"nodeSelector": {"role": "pytorch"}, "tolerations": [
+        {"key": "role", "operator": "Equal", "value": "pytorch", "effect": "NoSchedule"}
+    ]})
+}
+
+/// Carried out it is done, and taken back it was never there.
+fn completes(world: &World, advice: &Advice) {
+    let mut after = world.clone();
+    after.carry_out(advice);
+    assert_eq!(lints(&after), []);
+    after.take_back(advice);
+    assert_eq!((after.templates(), &after.nodes), (world.templates(), &world.nodes));
+}
+
+#[test]
+fn a_whole_fence_of_any_name_gets_no_advice() {
+    assert_eq!(lints(&pytorch()), []);
+}
+
+#[test]
+fn a_web_server_without_the_toleration_is_not_placed_on_the_models_node() {
+    let landscape = pytorch().landscape(false);
+    let (models, web) = (&landscape.nodes[0], &landscape.nodes[1].containers[0]);
+    let machine = models.machine.as_ref().unwrap();
+    assert!(!web.rules.as_ref().unwrap().admit("node-1", machine));
+    assert!(models.containers[0].rules.as_ref().unwrap().admit("node-1", machine));
+}
+
+#[test]
+fn a_taint_without_the_label_that_the_models_ask_for_is_ba102() {
+    let mut world = pytorch().taint("node-2", "role", "pytorch", "NoSchedule");
+    let advice = the_only(&world, "BA102");
+    assert_eq!(
+        (commands(&advice), advice.restarts()),
+        (vec!["kubectl label node node-2 role=pytorch".to_owned()], 0)
+    );
+    assert_eq!(advice.actions[0].inverse_command, "kubectl label node node-2 role-");
+    assert!(advice.why.contains("asks for the label role=pytorch"), "{}", advice.why);
+    completes(&world, &advice);
+    world = world.label("node-2", "role", "load");
+    assert_eq!(lints(&world), [], "another label of the key is not overwritten");
+}
+
+#[test]
+fn a_label_without_a_taint_is_ba103_and_the_toleration_comes_first() {
+    let labelled = || World::new(&["node-1", "node-2"]).label("node-1", "role", "pytorch");
+    let asks = json!({"nodeSelector": {"role": "pytorch"}});
+    let world = labelled().with("ref", "node-1", asks.clone()).with("web", "node-2", json!({}));
+    let advice = the_only(&world, "BA103");
+    assert_eq!(
+        commands(&advice),
+        ["kubectl patch deployment ref -n", "kubectl taint node node-1 role=pytorch:NoSchedule"]
+    );
+    assert_eq!((advice.proof, advice.restarts()), (Proof::Unproven, 1));
+    assert!(advice.why.contains("deployment/web may be placed there too"), "{}", advice.why);
+    completes(&world, &advice);
+    let tolerating = labelled().with("ref", "node-1", held()).with("web", "node-2", json!({}));
+    assert_eq!(commands(&the_only(&tolerating, "BA103")).len(), 1, "the template says it already");
+    for (why, world) in [
+        ("only models could come", labelled().with("ref", "node-1", asks.clone())),
+        (
+            "it asks for the same",
+            labelled().with("ref", "node-1", asks.clone()).with("web", "node-1", asks.clone()),
+        ),
+        (
+            "it has no other node",
+            labelled().label("node-1", "disk", "ssd").with("ref", "node-1", asks.clone()).with(
+                "web",
+                "node-1",
+                json!({"nodeSelector": {"disk": "ssd"}}),
+            ),
+        ),
+        (
+            "it cannot come",
+            labelled().label("node-2", "disk", "ssd").with("ref", "node-1", asks.clone()).with(
+                "web",
+                "node-2",
+                json!({"nodeSelector": {"disk": "ssd"}}),
+            ),
+        ),
+        (
+            "the label is somebody else's",
+            World::new(&["node-1", "node-2"])
+                .label("node-1", "example.com/pool", "gpu")
+                .with("ref", "node-1", json!({"nodeSelector": {"example.com/pool": "gpu"}}))
+                .with("web", "node-2", json!({})),
+        ),
+    ] {
+        assert_eq!(lints(&world), [], "{why}");
+    }
+}
+
+#[test]
+fn a_toleration_without_affinity_is_ba104() {
+    let tolerations = json!([{"key": "node_for", "operator": "Exists"}]);
+    let world = || {
+        World::new(&["node-1", "node-2"]).taint("node-1", "node_for", "models", "NoSchedule").with(
+            "ref",
+            "node-1",
+            json!({"tolerations": tolerations.clone()}),
+        )
+    };
+    let advice = the_only(&world(), "BA104");
+    assert_eq!(
+        commands(&advice),
+        ["kubectl label node node-1 node_for=models", "kubectl patch deployment ref -n"]
+    );
+    assert!(advice.why.contains("may be placed on node-2"), "{}", advice.why);
+    completes(&world(), &advice);
+    let labelled = world().label("node-1", "node_for", "models");
+    assert_eq!(commands(&the_only(&labelled, "BA104")), ["kubectl patch deployment ref -n"]);
+    for (why, world) in [
+        ("it tolerates everything", world().with("ref", "node-1", json!({"tolerations": [{"operator": "Exists"}]}))),
+        ("others may come too, as to spot nodes", world().with("scan", "node-1", json!({"tolerations": tolerations.clone()}))),
+        ("there is no other node", world().taint("node-2", "node_for", "models", "NoSchedule")),
+        (
+            "the taint is Kubernetes' own",
+            World::new(&["node-1", "node-2"])
+                .taint("node-1", "node-role.kubernetes.io/control-plane", "", "NoSchedule")
+                .with("ref", "node-2", json!({"tolerations": [{"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]})),
+        ),
+    ] {
+        assert_eq!(lints(&world), [], "{why}");
+    }
+}
+
+#[test]
+fn a_model_that_asks_for_one_node_by_its_name_is_ba107() {
+    let hosts = |template| {
+        let world = World::new(&["node-1", "node-2"]).with("ref", "node-1", template);
+        ["node-1", "node-2"]
+            .into_iter()
+            .fold(world, |world, node| world.label(node, "kubernetes.io/hostname", node))
+    };
+    let required = |terms| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
+    let host = |node: &str| json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
+    let field = json!({"key": "metadata.name", "operator": "In", "values": ["node-1"]});
+    let zone = json!({"key": "zone", "operator": "DoesNotExist"});
+    for template in [
+        json!({"nodeSelector": {"kubernetes.io/hostname": "node-1"}}),
+        json!({"nodeSelector": {"kubernetes.io/hostname": "node-1"}, "affinity": guides_affinity()}),
+        required(json!([{"matchExpressions": [host("node-1")]}])),
+        required(json!([{"matchExpressions": [host("node-1"), zone]}])),
+        required(json!([{"matchFields": [field]}, {"matchExpressions": [host("node-1")]}])),
+    ] {
+        let world = hosts(template.clone());
+        let world = if template["affinity"] == guides_affinity() {
+            world.label("node-1", "node_for", "models")
+        } else {
+            world
+        };
+        let advice = the_only(&world, "BA107");
+        assert_eq!(advice.target.to_string(), "deployment/ref");
+        assert!(advice.assumptions[0].contains("volumes are not read"), "{:?}", advice.assumptions);
+        completes(&world, &advice);
+        let mut freed = world;
+        freed.carry_out(&advice);
+        let other = freed.label("node-2", "node_for", "models").landscape(false);
+        let (rules, machine) = (&other.nodes[0].containers[0].rules, other.nodes[1].machine.as_ref());
+        assert!(rules.as_ref().unwrap().admit("node-2", machine.unwrap()), "{template}");
+    }
+    for template in [
+        required(json!([{"matchExpressions": [host("node-1")]}, {"matchExpressions": [host("node-2")]}])),
+        required(json!([{"matchExpressions": [host("node-1")]}, {"matchExpressions": [zone]}])),
+        json!({}),
+    ] {
+        assert_eq!(lints(&hosts(template)), []);
+    }
+}
+
+#[test]
+fn lints_wait_until_what_is_felt_is_ended() {
+    let world = World::new(&["node-1", "node-2"])
+        .label("node-1", "kubernetes.io/hostname", "node-1")
+        .with("ref", "node-1", json!({"nodeSelector": {"kubernetes.io/hostname": "node-1"}}))
+        .with("scan", "node-1", json!({}));
+    let felt = world.advise();
+    let of_nodes = felt.advice.iter().map(|advice| advice.code).filter(|code| code.starts_with("BA1"));
+    assert_eq!(of_nodes.collect::<Vec<_>>(), ["BA101"]);
+    let by_name = "deployment/ref asks for one node by its name";
+    assert!(felt.advice[0].assumptions.iter().any(|one| one.starts_with(by_name)), "{:?}", felt.advice[0]);
+    let mut done = world;
+    done.carry_out(&felt.advice[0]);
+    assert_eq!(codes(&done), ["BA107"]);
+}
+
+#[test]
+fn off_kubernetes_nothing_is_known_of_fences() {
+    let mut landscape = pytorch().taint("node-2", "role", "pytorch", "NoSchedule").landscape(false);
+    for node in &mut landscape.nodes {
+        node.machine = None;
+        node.containers.iter_mut().for_each(|tenant| tenant.rules = None);
+    }
+    assert_eq!(advise(&landscape, NOW).advice, []);
+}
