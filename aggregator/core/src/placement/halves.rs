@@ -4,8 +4,8 @@
 //! advice completes a fence that somebody began, under its own key and value. Only a key without a
 //! prefix begins one: Kubernetes leaves those to the people of a cluster, while the others belong to
 //! whoever owns their domain (`node.kubernetes.io/...`, `nvidia.com/gpu`) and mean something else. A
-//! label or taint that pods other than models name too, such as one for spot nodes, is no fence of the
-//! models.
+//! label or taint that workloads other than models name too, such as one for spot nodes, is no fence of
+//! the models.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,10 @@ pub(super) fn halves(survey: &Survey<'_>, workloads: &[Workload<'_>], now: AxisN
     fences.extend(survey.machines.iter().flatten().flat_map(|machine| Fence::tainting(machine)));
     // Many pods say the same: one of each is enough.
     let others = survey.pods.iter().filter(|pod| pod.role != Role::Model && pod.is_movable());
-    let others: BTreeMap<&Rules, &Pod<'_>> = others.filter_map(|pod| Some((pod.rules?, pod))).collect();
+    let mut others: Vec<(&Rules, &Pod<'_>)> = others.filter_map(|pod| Some((pod.rules?, pod))).collect();
+    // The last of its like stands for all: one that is a workload's, where there is one.
+    others.sort_by_key(|(_, pod)| pod.is_owned());
+    let others: BTreeMap<&Rules, &Pod<'_>> = others.into_iter().collect();
     let begun = fences.iter().filter(|fence| !fence.key.contains('/')).map(|fence| Begun {
         survey,
         fence,
@@ -71,10 +74,10 @@ struct Half<'a> {
 }
 
 impl<'a> Begun<'a> {
-    /// Others name it too.
+    /// Others name it too. A bare pod, as one started by hand to look around, decides nothing.
     fn is_shared(&self) -> bool {
         let names = |rules: &Rules| self.fence.attracts(rules) || self.fence.is_named_by(rules);
-        self.others.keys().any(|rules| names(rules))
+        self.others.iter().any(|(rules, pod)| pod.is_owned() && names(rules))
     }
 
     fn models(&self, is: impl Fn(&Rules) -> bool) -> Vec<(&'a Workload<'a>, &'a Rules)> {

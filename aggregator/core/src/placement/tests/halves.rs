@@ -148,6 +148,8 @@ fn a_toleration_without_affinity_is_ba104() {
     );
     assert!(advice.why.contains("may be placed on node-2"), "{}", advice.why);
     completes(&world(), &advice);
+    let tried = world().with("bare", "node-1", json!({"tolerations": tolerations.clone()}));
+    assert_eq!(codes(&tried), ["BA104"], "a pod by hand that tolerates it too decides nothing");
     let labelled = world().label("node-1", "node_for", "models");
     assert_eq!(commands(&the_only(&labelled, "BA104")), ["kubectl patch deployment ref -n"]);
     for (why, world) in [

@@ -110,7 +110,7 @@ impl World {
         Self { nodes, pods: BTreeMap::new() }
     }
 
-    /// A model is named `ref...`, a daemon `exporter`, everything else is a scanner.
+    /// A model is named `ref...`, a daemon `exporter`, a pod without owner `bare`; all others are scanners.
     pub(super) fn with(mut self, name: &str, node: &str, template: Value) -> Self {
         let within = |value| Value::from_iter([("spec", value)]);
         let object = within(Value::from_iter([("template", within(template))]));
@@ -132,6 +132,7 @@ impl World {
     fn who(name: &str) -> WhoRef {
         match name {
             "exporter" => who("monitoring", "exporter-x", Some(("DaemonSet", "exporter")), Role::Other),
+            "bare" => who("certifai", name, None, Role::Other),
             _ if name.starts_with("ref") => {
                 who("refmodels", &format!("{name}-x"), Some(("Deployment", name)), Role::Model)
             }
