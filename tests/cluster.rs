@@ -12,6 +12,8 @@ mod forge;
 mod images;
 #[path = "cluster/install.rs"]
 mod install;
+#[path = "cluster/plugin.rs"]
+mod plugin;
 #[path = "cluster/ring.rs"]
 mod ring;
 #[path = "cluster/rows.rs"]

@@ -1,7 +1,7 @@
 //! The README's install, on a fresh cluster.
 
 use berth_kit::wait_for;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     shell::{list, text},
@@ -26,4 +26,28 @@ fn the_install_brings_in_the_first_samples_of_every_node_within_a_minute_and_sta
         .collect();
     assert_eq!(reporting, ["node-a", "node-b"]);
     assert_eq!(stage.shell.run("kubectl berth status").code, Some(0));
+}
+
+#[test]
+fn a_namespace_with_a_quota_admits_every_pod_of_berth() {
+    let Some(stage) = Stage::with_images() else { return };
+    stage.shell.must("kubectl create namespace berth-system");
+    let hard = "requests.memory=2Gi,limits.memory=4Gi";
+    stage.shell.must(&format!("kubectl create quota mem-cpu-demo -n berth-system --hard={hard}"));
+    stage.install();
+    stage.shell.must("kubectl -n berth-system scale deployment/berth-loadgen --replicas=1");
+    let parts = ["daemonset/berth-agent", "deployment/berth-aggregator", "deployment/berth-loadgen"];
+    let [agents, aggregator, workers] = parts.map(|part| {
+        wait_for("every pod to be admitted", SOON, || {
+            let status = stage.shell.get(&format!("-n berth-system {part}"))["status"].clone();
+            let count = |field: &str| status[field].as_u64();
+            let wanted =
+                count("desiredNumberScheduled").or(Some(if part == "daemonset/berth-agent" { 2 } else { 1 }));
+            let made = count("currentNumberScheduled").or(count("replicas"));
+            (made.is_some() && made == wanted).then_some(made)
+        })
+    });
+    assert_eq!([agents, aggregator, workers], [Some(2), Some(1), Some(1)]);
+    let events = stage.shell.get("events -n berth-system --field-selector reason=FailedCreate");
+    assert_eq!(list(&events, "/items"), &[] as &[Value]);
 }

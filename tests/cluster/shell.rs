@@ -26,8 +26,8 @@ pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Shell {
     kubeconfig: PathBuf,
     path: std::ffi::OsString,
-    /// Holds the plugin's link.
-    _folder: tempfile::TempDir,
+    /// Holds the plugin's link, and what kubectl remembers.
+    folder: tempfile::TempDir,
 }
 
 /// What a command said.
@@ -60,13 +60,16 @@ impl Shell {
         let system = env::var_os("PATH").unwrap();
         let own = [folder.path().to_owned(), tools.programs()];
         let path = env::join_paths(own.into_iter().chain(env::split_paths(&system))).unwrap();
-        Self { kubeconfig: cluster.kubeconfig(), path, _folder: folder }
+        Self { kubeconfig: cluster.kubeconfig(), path, folder }
     }
 
     /// As another user of the same cluster.
     pub(crate) fn with_kubeconfig(&self, kubeconfig: &Path) -> Command {
         let mut command = apart("bash");
-        command.env("PATH", &self.path).env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", "/dev/null");
+        command
+            .env("PATH", &self.path)
+            .env("KUBECONFIG", kubeconfig)
+            .env("KUBECACHEDIR", self.folder.path().join("cache"));
         command
     }
 

@@ -15,57 +15,44 @@ use crate::{
 /// Where the workloads live, as in the guide for model scaling.
 pub(crate) const NAMESPACE: &str = "refmodels";
 
-/// The model's Deployment, and its Service.
+/// The model's Deployment.
 pub(crate) const MODEL: &str = "certifai-ref-models";
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Above what the model's own noise shows, and far below what it can do on a CPU of its own: about one
 /// seventh of it.
 const REQUESTS_PER_SEC: u32 = 30;
 
-/// A Deployment of one container, whose pods' spec is joined with `spec`.
-pub(crate) fn deployment(name: &str, role: &str, container: &Value, spec: &Value) -> Value {
-    let mut pod = json!({"containers": [container], "terminationGracePeriodSeconds": 1});
-    for (key, value) in spec.as_object().unwrap() {
-        pod[key] = value.clone();
-    }
-    let labels = json!({"app": name});
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"berth.dev/role": role}},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    })
+const MODEL_YAML: &str = include_str!("../../examples/kubernetes/model.yaml");
+const SCANNER_YAML: &str = include_str!("../../examples/kubernetes/scanner.yaml");
+
+/// The one Deployment of a manifest.
+fn deployment(manifest: &str) -> Value {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap();
+    objects.into_iter().find(|object| text(object, "/kind") == "Deployment").unwrap()
 }
 
-/// The model: port 5111, and requests as small as the ring's nodes.
+/// The tutorial's model, whose pods' spec is joined with `spec`.
 pub(crate) fn model(spec: &Value) -> Value {
-    let container = json!({
-        "name": "model",
-        "image": format!("berth-refmodel:{VERSION}"),
-        "imagePullPolicy": "IfNotPresent",
-        "args": ["--bind=0.0.0.0:5111"],
-        "ports": [{"containerPort": 5111}],
-        "readinessProbe": {"httpGet": {"path": "/health", "port": 5111}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "250m", "memory": "32Mi"}},
-    });
-    deployment(MODEL, "model", &container, spec)
+    let mut model = deployment(MODEL_YAML);
+    for (key, value) in spec.as_object().unwrap() {
+        model["spec"]["template"]["spec"][key] = value.clone();
+    }
+    model
 }
 
-/// Batch work, which takes all CPU time that is left, up to `cpu_limit`.
+/// One pod of the tutorial's scanner, which takes all CPU time that is left, up to `cpu_limit`, and calls
+/// nobody: the requests come from elsewhere.
 pub(crate) fn scanner(name: &str, cpu_limit: &str) -> Value {
-    let container = json!({
-        "name": "scanner",
-        "image": format!("berth-scanner:{VERSION}"),
-        "imagePullPolicy": "IfNotPresent",
-        "resources": {"requests": {"cpu": "250m", "memory": "32Mi"}, "limits": {"cpu": cpu_limit}},
-    });
-    deployment(name, "scanner", &container, &json!({}))
+    let mut scanner = deployment(SCANNER_YAML);
+    let labels = json!({"app": name});
+    scanner["metadata"]["name"] = json!(name);
+    scanner["spec"]["replicas"] = json!(1);
+    scanner["spec"]["selector"]["matchLabels"] = labels.clone();
+    scanner["spec"]["template"]["metadata"]["labels"] = labels;
+    let container = &mut scanner["spec"]["template"]["spec"]["containers"][0];
+    container["args"] = json!([]);
+    container["resources"]["limits"] = json!({"cpu": cpu_limit});
+    scanner
 }
 
 /// Requests, as `berth load` sends them from this machine, until it is dropped.

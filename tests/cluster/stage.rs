@@ -42,21 +42,29 @@ impl Stage {
         tools().map(|tools| Self::start(&tools))
     }
 
-    /// A cluster with Berth, installed as a person does it: `deploy/`, with the images of this tree.
-    pub(crate) fn with_berth() -> Option<Self> {
+    /// A cluster whose nodes have the images of this tree.
+    pub(crate) fn with_images() -> Option<Self> {
         let tools = tools()?;
-        Some(Self::install(&tools, &images()?))
-    }
-
-    fn install(tools: &Tools, images: &Images) -> Self {
-        let stage = Self::start(tools);
+        let images = images()?;
+        let stage = Self::start(&tools);
         for archive in images.archives().unwrap() {
             stage.cluster.load(&archive).unwrap();
         }
+        Some(stage)
+    }
+
+    /// A cluster with Berth.
+    pub(crate) fn with_berth() -> Option<Self> {
+        let stage = Self::with_images()?;
+        stage.install();
+        Some(stage)
+    }
+
+    /// Installs Berth, as a person does it.
+    pub(crate) fn install(&self) {
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-        stage.shell.must(&format!("kubectl apply -k {}", deploy.display()));
-        stage.aggregator_ready();
-        stage
+        self.shell.must(&format!("kubectl apply -k {}", deploy.display()));
+        self.aggregator_ready();
     }
 
     /// Waits for the aggregator. The agents' rollout takes ten seconds more by design; who needs their

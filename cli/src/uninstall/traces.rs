@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use berth_core::placement::FENCE_KEY;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, PodTemplateSpec};
@@ -9,9 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use crate::view::plain;
-
-/// The label and taint that dedicate a node.
-const NODE_FOR: &str = "node_for";
 
 /// What every label of Berth's own begins with.
 const OWN_PREFIX: &str = "berth.dev/";
@@ -49,7 +47,7 @@ impl Trace {
 }
 
 fn is_ours(key: &str) -> bool {
-    key == NODE_FOR || key.starts_with(OWN_PREFIX)
+    key == FENCE_KEY || key.starts_with(OWN_PREFIX)
 }
 
 fn ours(labels: Option<&BTreeMap<String, String>>) -> impl Iterator<Item = (&String, &String)> {

@@ -11,8 +11,9 @@ use crate::{
     scheduling::{Affinity, Machine, NO_SCHEDULE, Requirement, Rules, Taint, Term, Toleration},
 };
 
-/// How nodes for the models are marked, as the guide for model scaling has it.
-const KEY: &str = "node_for";
+/// How nodes for the models are marked, as the guide for model scaling has it: the key of label and
+/// taint.
+pub const KEY: &str = "node_for";
 const VALUE: &str = "models";
 
 /// Label and taint of the same key and value.

@@ -36,6 +36,7 @@ use crate::{
     who::{Role, WhoRef},
 };
 use fence::Fence;
+pub use fence::KEY as FENCE_KEY;
 pub use separate::CODE as SEPARATE;
 use survey::Survey;
 use workload::workloads;
