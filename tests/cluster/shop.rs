@@ -22,8 +22,8 @@ pub(crate) const MODEL: &str = "certifai-ref-models";
 /// seventh of it.
 const REQUESTS_PER_SEC: u32 = 30;
 
-const MODEL_YAML: &str = include_str!("../../examples/kubernetes/model.yaml");
-const SCANNER_YAML: &str = include_str!("../../examples/kubernetes/scanner.yaml");
+const MODEL_YAML: &str = include_str!("../../deploy/examples/model.yaml");
+const SCANNER_YAML: &str = include_str!("../../deploy/examples/scanner.yaml");
 
 /// The one Deployment of a manifest.
 fn deployment(manifest: &str) -> Value {
