@@ -32,9 +32,10 @@ demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--sca
 test: tools cluster-tools cluster-images ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
-soak: ## The long waits: a restart with 100 s of history, and every story of the demonstration
+soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min without API server, all stories
 	BERTH_HISTORY_SECONDS=105 cargo test --locked --release --package berth --test system
 	BERTH_STORIES=1 cargo test --locked --release --package berth-cli --test demo
+	BERTH_HISTORY_SECONDS=105 BERTH_OUTAGE_SECONDS=300 cargo test --locked --package berth --test cluster -- faults
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"
@@ -56,10 +57,10 @@ cluster-down: ## End it, and leave nothing
 	BERTH_CACHE="$(BERTH_CACHE)" cargo run --quiet --locked --package berth-kit --example berth-cluster down
 
 cluster-tools: ## Build Kubernetes for the tests and for make cluster, into the cache folder
-	@tests/cluster/tools.sh "$(BERTH_CACHE)"
+	@tests/cluster/tools.sh "$(BERTH_CACHE)" >/dev/null
 
 cluster-images: ## Build this tree's images for the tests and for make cluster, into the cache folder
-	@tests/cluster/images.sh "$(BERTH_CACHE)"
+	@tests/cluster/images.sh "$(BERTH_CACHE)" >/dev/null
 
 lint: ## Formatting and lints, as the gate wants them
 	cargo fmt --all --check

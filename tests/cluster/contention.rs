@@ -95,6 +95,7 @@ fn a_scanner_is_named_within_5_s_and_after_the_advice_was_followed_nobody_is() {
 
     let neighbour = stage.start_on("node-a", &scanner(NEIGHBOUR, "1"));
     let age = named(&stage, &victim, &neighbour);
+    eprintln!("named {age:.1?} after its start");
     assert!(age <= NAMED_WITHIN, "named only {age:?} after its start");
     let told = wait_for("an Event", SOON, || described(&stage, &victim, "SlowedByNeighbour"));
     assert!(told.contains(NEIGHBOUR), "{told}");

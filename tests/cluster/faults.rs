@@ -153,9 +153,12 @@ fn while_the_api_server_is_away_samples_go_on_answers_say_their_age_and_names_co
     assert!(age + 10 >= outage.as_secs(), "the last note was: {oldest}");
 
     assert_eq!(stage.cluster.signal("control", "kube-apiserver", Signal::CONT).unwrap(), 1);
+    let mut asked = 0;
     wait_every(PERIOD, "the new container to be known", RESOLVED_WITHIN, || {
+        asked += 1;
         cgroups()?.iter().any(|cgroup| !known.contains(cgroup)).then_some(())
     });
+    eprintln!("known again within {:.1?}", PERIOD * asked);
     for node in reporting(&door, &viewer, Duration::ZERO) {
         assert_whole(&node);
     }
