@@ -78,10 +78,7 @@ impl Link {
                 Err(status) => Err(undecodable(&status)),
             };
             if let Err(status) = taken {
-                if let Some(left_out) = self.load.closed_lines.due(self.load.clock.now()) {
-                    let (worker, error) = (&self.worker, status.message());
-                    tracing::warn!(%worker, error, left_out, "load worker's stream closed");
-                }
+                say_closed(&self.load, &self.worker, &status);
                 break Some(status);
             }
         };
@@ -95,6 +92,13 @@ impl Link {
             Some(report) => self.load.coordinator().report(&self.worker, self.session, report, now),
             None => Ok(()),
         }
+    }
+}
+
+fn say_closed(load: &Load, worker: &impl std::fmt::Display, status: &Status) {
+    if let Some(left_out) = load.closed_lines.due(load.clock.now()) {
+        let error = status.message();
+        tracing::warn!(%worker, error, left_out, "load worker's stream closed");
     }
 }
 
@@ -129,8 +133,8 @@ impl LoadWorkers for WorkerService {
     ) -> Result<Response<Self::WorkStream>, Status> {
         let (_, extensions, mut messages) = request.into_parts();
         let hello = hello(&mut messages).await?;
-        speaks_for(&extensions, &hello.node)?;
         let load = Arc::clone(&self.load);
+        speaks_for(&extensions, &hello.node).inspect_err(|status| say_closed(&load, &hello.id, status))?;
         let pings = PingLog::default();
         let (sender, stream) = downlink(ORDERS_WAITING, outgoing(pings.clone(), load.clock));
         let (worker, orders) = (hello.id.clone(), sender.items.clone());

@@ -86,7 +86,7 @@ impl Cache {
 
     fn is_gone(&self, holder: &Principal, now: AxisNsec) -> bool {
         let gone = holder.place().and_then(|place| self.gone.get(place.pod_uid.as_str()));
-        gone.is_some_and(|(_, until)| now < *until)
+        gone.is_some_and(|((), until)| now < *until)
     }
 
     /// A pod is gone, and every token of it with it.
