@@ -23,14 +23,16 @@ ARG PROGRAMS="berth berth-agent berth-aggregator berth-loadgen refmodel scanner"
 # Symbols are enough for perf; line tables would only make the images larger.
 ENV CARGO_PROFILE_RELEASE_DEBUG=false
 # What was downloaded and compiled stays with the builder. Cargo goes by times, which say nothing of sources
-# that come from several checkouts: what differs from the sources that were compiled last is new, all else old.
+# that come from several checkouts: what differs from the sources that were compiled last, for the same
+# programs, is new, and all else is old.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=berth-build,sharing=locked,target=/build \
     mkdir -p tests/kit/src /programs && touch tests/kit/src/lib.rs \
+    && { [ "$(cat /build/programs)" = "$PROGRAMS" ] || rm -rf /build/compiled; } \
     && find . -exec touch -d 2000-01-01 {} + \
     && find . -type f ! -exec cmp -s {} /build/compiled/{} \; -exec touch {} \; -exec rm -f /build/compiled/{} \; \
     && cargo build --release --locked --workspace $(printf ' --bin %s' $PROGRAMS) --target-dir /build/target \
-    && rm -rf /build/compiled && cp -r . /build/compiled \
+    && rm -rf /build/compiled && cp -r . /build/compiled && echo "$PROGRAMS" >/build/programs \
     && cd /build/target/release && cp $PROGRAMS /programs
 
 FROM ${RUN_IMAGE} AS run

@@ -10,7 +10,7 @@ use crate::{
     error::StartError,
     kubernetes,
     parts::Parts,
-    trust::{Authority, CertificateError, Gate, Keeper, Serving, acceptor, pair},
+    trust::{Authority, CertificateError, Gate, Keeper, Pods, Serving, acceptor, pair},
 };
 
 /// Where the certificate and its key lie.
@@ -76,7 +76,8 @@ impl Entrance {
         let Authority { reviewer, vault, namespace } = authority;
         let serving = Arc::<Serving>::default();
         let counters = Arc::clone(&parts.counters);
-        let gate = Gate::new(Arc::clone(reviewer), namespace.clone(), parts.clock, counters);
+        let pods = parts.directory.clone().map(|directory| directory as Arc<dyn Pods>);
+        let gate = Gate::new(Arc::clone(reviewer), pods, namespace.clone(), parts.clock, counters);
         let keeper = Keeper::new(Arc::clone(vault), Arc::clone(&serving), authority.names(), parts.clock);
         Self {
             tls: Some(acceptor(Arc::clone(&serving))),

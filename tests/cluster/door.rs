@@ -124,6 +124,15 @@ impl Door {
         self.nodes(viewer).ok()?.into_iter().find(|node| node.node == name)
     }
 
+    /// The cgroups that are sampled now.
+    pub(crate) fn cgroups(&self, viewer: &str) -> Result<Vec<String>, Status> {
+        let mut client = SamplesClient::new(self.caller(Some(viewer)));
+        let asked = client.list_subjects(wire::ListSubjectsRequest::default());
+        let subjects = self.runtime.block_on(asked)?.into_inner().subjects.into_iter();
+        let live = subjects.filter(|subject| subject.live);
+        Ok(live.filter_map(|subject| Some(subject.who?.cgroup)).collect())
+    }
+
     /// The models, and what should be known of the list.
     pub(crate) fn models(&self, viewer: &str) -> Result<wire::ListModelsResponse, Status> {
         let mut client = EpisodesClient::new(self.caller(Some(viewer)));

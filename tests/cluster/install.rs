@@ -1,21 +1,29 @@
 //! The README's install, on a fresh cluster.
 
-use berth_kit::wait_for;
+use std::time::Duration;
+
+use berth_kit::{timed, wait_every};
 use serde_json::{Value, json};
 
 use crate::{
-    shell::{list, text},
+    shell::{ASK_AGAIN, list, text},
     stage::{SOON, Stage},
 };
 
 #[test]
 fn the_install_brings_in_the_first_samples_of_every_node_within_a_minute_and_status_is_all_green() {
-    let Some(stage) = Stage::with_berth() else { return };
+    let Some(stage) = Stage::with_images() else { return };
     let seen = |node: &str| {
         let samples = stage.shell.run(&format!("kubectl berth samples -A --node {node} | head -n 3")).out;
         samples.lines().count() == 3
     };
-    wait_for("samples of every node", SOON, || stage.cluster.nodes().into_iter().all(seen).then_some(()));
+    let ((), took) = timed(|| {
+        stage.install();
+        let all = || stage.cluster.nodes().into_iter().all(seen);
+        wait_every(ASK_AGAIN, "samples of every node", SOON, || all().then_some(()));
+    });
+    eprintln!("samples of every node {took:.1?} after kubectl apply");
+    assert!(took <= Duration::from_secs(60), "samples of every node only after {took:?}");
     let status = stage.shell.berth_until("status to be green", SOON, "status", |status| {
         (status["degraded"] == json!([])).then(|| status.clone())
     });
@@ -38,7 +46,7 @@ fn a_namespace_with_a_quota_admits_every_pod_of_berth() {
     stage.shell.must("kubectl -n berth-system scale deployment/berth-loadgen --replicas=1");
     let parts = ["daemonset/berth-agent", "deployment/berth-aggregator", "deployment/berth-loadgen"];
     let [agents, aggregator, workers] = parts.map(|part| {
-        wait_for("every pod to be admitted", SOON, || {
+        wait_every(ASK_AGAIN, "every pod to be admitted", SOON, || {
             let status = stage.shell.get(&format!("-n berth-system {part}"))["status"].clone();
             let count = |field: &str| status[field].as_u64();
             let wanted =

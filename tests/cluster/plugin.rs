@@ -1,14 +1,14 @@
-//! Every command of `kubectl berth` against a cluster, by somebody who may look and nothing else.
+//! The commands of `kubectl berth` against a cluster, by somebody who may look and nothing else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{path::PathBuf, process::Stdio};
 
-use berth_kit::{Running, wait_for};
+use berth_kit::{Running, wait_every};
 use serde_json::{Value, json};
 
 use crate::{
-    shell::{Said, list, said, text},
+    shell::{ASK_AGAIN, Said, list, said, text},
     shop::{MODEL, NAMESPACE, model},
     stage::{SOON, Stage},
 };
@@ -43,13 +43,13 @@ impl Stage {
 }
 
 #[test]
-fn every_command_answers_who_may_look_and_refuses_more_with_the_mend() {
+fn the_commands_that_look_answer_who_may_look_and_refuse_more_with_the_mend() {
     let Some(stage) = Stage::with_berth() else { return };
     stage.open_shop();
     let pod = stage.start_on("node-a", &model(&json!({})));
     let onlooker = stage.onlooker();
     let ask = |line: &str| stage.as_onlooker(&onlooker, line);
-    wait_for("the model in the report", SOON, || {
+    wait_every(ASK_AGAIN, "the model in the report", SOON, || {
         ask("kubectl berth report").out.contains(&pod.name).then_some(())
     });
     // The context's namespace is the default, and another has no model.
@@ -59,6 +59,8 @@ fn every_command_answers_who_may_look_and_refuses_more_with_the_mend() {
         ("kubectl berth roles -o name", format!("pod/{}", pod.name)),
         ("kubectl berth top --once", pod.name.clone()),
         ("kubectl berth samples --node node-a | head -n 20", pod.name.clone()),
+        ("kubectl berth report -w -o json | head -n 1", r#""event":"reset""#.to_owned()),
+        ("kubectl berth advise -o json", r#""advice":["#.to_owned()),
         ("kubectl berth roles -o yaml", format!("owner_name: {MODEL}")),
     ] {
         let said = ask(line);
@@ -95,7 +97,7 @@ fn the_proxy_lets_in_whoever_speaks_plain_grpc_or_http() {
         address.replace(':', "/")
     );
     assert!(stage.shell.must(&page).contains("berth_nodes{"));
-    let report = wait_for("both nodes, by plain gRPC", SOON, || {
+    let report = wait_every(ASK_AGAIN, "both nodes, by plain gRPC", SOON, || {
         let said = stage.shell.run(&format!("kubectl-berth status --server http://{address} -o json"));
         let status: Value = serde_json::from_str(&said.out).ok()?;
         (list(&status, "/nodes").len() == 2).then_some(status)

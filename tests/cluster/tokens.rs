@@ -112,28 +112,35 @@ fn of_fourteen_bad_tokens_none_is_let_in_and_none_fills_the_log() {
     let viewer = stage.viewer();
     wait_for("both agents", SOON, || (door.nodes(&viewer).ok()?.len() == 2).then_some(()));
     let refused = |token: Option<&str>, node: &str| door.hello(token, node).map_err(|status| status.code());
-    let unauthenticated = Err(Code::Unauthenticated);
-    let denied = Err(Code::PermissionDenied);
     let huge = format!("a.b.{}", "c".repeat(9_000));
     let none = forge.unsigned("");
-    let bad = signed[1..].iter().map(|(what, token)| (*what, Some(token.as_str()), "node-b"));
+    let signed = signed.iter().map(|(what, token)| {
+        // Good tokens of somebody else; the API server finds no fault in them.
+        let is_good = ["good", "another account", "no node claim"].contains(what);
+        let (what, node) = if *what == "good" { ("another node's", "node-a") } else { (*what, "node-b") };
+        let code = if is_good { Code::PermissionDenied } else { Code::Unauthenticated };
+        (what, Some(token.as_str()), node, code)
+    });
     let shapeless =
         [("none", None), ("garbage", Some("garbage")), ("huge", Some(&huge)), ("no signature", Some(&none))];
-    let shapeless = shapeless.map(|(what, token)| (what, token, "node-b"));
+    let shapeless = shapeless.map(|(what, token)| (what, token, "node-b", Code::Unauthenticated));
+    let bad: Vec<_> = signed.chain(shapeless).collect();
+    for (what, token, node, code) in &bad {
+        // Of one peer only so many are looked at in a second.
+        let judged = wait_every(SECOND, "a token to be judged", SOON, || {
+            Some(refused(*token, node)).filter(|answer| *answer != Err(Code::ResourceExhausted))
+        });
+        assert_eq!(judged, Err(*code), "{what}");
+    }
     for _ in 0..TRIES {
-        for (what, token, node) in
-            bad.clone().chain(shapeless).chain([("another node's", Some(good.as_str()), "node-a")])
-        {
-            let answer = refused(token, node);
-            // Too many of one peer are refused unseen, which is no better for it.
-            let expected = [unauthenticated, denied, Err(Code::ResourceExhausted)];
-            assert!(expected.contains(&answer), "{what}: {answer:?}");
+        for (what, token, node, _) in &bad {
+            assert!(refused(*token, node).is_err(), "{what}");
         }
     }
     assert!(!door.has_stranger(&viewer), "something of a refused agent is kept");
 
     let at = refusals(&stage);
-    assert!(!at.is_empty(), "nothing is said about them");
+    assert!(at.len() > 1, "hardly anything is said about them: {at:?}");
     for pair in at.windows(2) {
         assert!(between(&pair[0], &pair[1]) >= Duration::from_millis(990), "{pair:?}");
     }
@@ -146,7 +153,7 @@ fn of_fourteen_bad_tokens_none_is_let_in_and_none_fills_the_log() {
     assert!(door.has_stranger(&viewer));
     stage.shell.must(&format!("kubectl delete pod -n berth-system {PROBE} --now"));
     wait_every(SECOND, "a deleted pod's token to be refused", SOON, || {
-        (refused(Some(&good), "node-b") == unauthenticated).then_some(())
+        (refused(Some(&good), "node-b") == Err(Code::Unauthenticated)).then_some(())
     });
     assert_recorded(&answers);
 }

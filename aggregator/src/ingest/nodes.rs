@@ -47,6 +47,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 struct Entry {
     handle: Arc<Handle>,
     away_since: Option<AxisNsec>,
+    /// Away, and no node of the cluster.
+    removed_since: Option<AxisNsec>,
 }
 
 /// Every node.
@@ -118,7 +120,10 @@ impl Nodes {
         let (task, handle) = owner(name.clone(), self.setting.clone());
         self.tasks.start(task.run());
         let handle = Arc::new(handle);
-        entries.insert(name.clone(), Entry { handle: Arc::clone(&handle), away_since: None });
+        entries.insert(
+            name.clone(),
+            Entry { handle: Arc::clone(&handle), away_since: None, removed_since: None },
+        );
         Ok((handle, session))
     }
 
@@ -127,9 +132,12 @@ impl Nodes {
         entries.retain(|name, entry| {
             // Another holder is a stream, which may be about to attach.
             let here = entry.handle.published.borrow().view.connected || Arc::strong_count(&entry.handle) > 1;
-            entry.away_since = if here { None } else { entry.away_since.or(Some(now)) };
-            let patience = if self.is_gone(name) { REMOVED_AFTER } else { FORGOTTEN_AFTER };
-            let keep = entry.away_since.is_none_or(|since| now.since(since) <= patience);
+            let since = |is: bool, since: Option<AxisNsec>| is.then(|| since.unwrap_or(now));
+            entry.away_since = since(!here, entry.away_since);
+            entry.removed_since = since(!here && self.is_gone(name), entry.removed_since);
+            let within = |since: Option<AxisNsec>, patience| since.is_none_or(|at| now.since(at) <= patience);
+            let keep =
+                within(entry.away_since, FORGOTTEN_AFTER) && within(entry.removed_since, REMOVED_AFTER);
             if !keep {
                 tracing::info!(node = %name, "node forgotten");
             }

@@ -21,7 +21,7 @@ use crate::{
     edge::{refused, undecodable},
     pings::PingLog,
     tasks::{Stop, Tasks, stopping},
-    trust::speaks_for,
+    trust::{Lease, lease, pod_gone, speaks_for},
 };
 
 /// Orders that may wait for an agent: a stream begins with four, and a ping comes on top every 10 s.
@@ -124,13 +124,14 @@ struct Link {
 }
 
 impl Link {
-    async fn read(self, mut messages: Streaming<wire::AgentMessage>) {
+    async fn read(self, mut messages: Streaming<wire::AgentMessage>, mut lease: Lease) {
         let mut stop = self.service.stop.clone();
         let end = loop {
             let message = tokio::select! {
                 message = messages.message() => message,
                 () = self.orders.closed() => break None,
                 () = stop.asked() => break Some(stopping()),
+                () = lease.ended() => break Some(pod_gone()),
             };
             let now = self.service.clock.now();
             let said = match message {
@@ -182,7 +183,7 @@ impl Ingest for IngestService {
         link.tell(Event::Attach(Box::new(hello), sender))
             .await
             .map_err(|_| Status::internal("the node's owner is gone: connect again"))?;
-        self.tasks.start(link.read(messages));
+        self.tasks.start(link.read(messages, lease(&extensions)));
         Ok(Response::new(stream))
     }
 }

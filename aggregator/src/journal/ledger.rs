@@ -34,6 +34,8 @@ const REVISIONS: usize = 8_192;
 pub(crate) struct Revised {
     /// Of the whole aggregator, from 1.
     pub(crate) revision: u64,
+    /// When it was taken in.
+    pub(crate) at: AxisNsec,
     /// What it says.
     pub(crate) episode: Arc<Episode>,
 }
@@ -78,8 +80,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Takes an episode in as it is now.
-    pub(crate) fn take(&mut self, episode: Episode) -> Taken {
+    /// Takes an episode in as it is `now`.
+    pub(crate) fn take(&mut self, episode: Episode, now: AxisNsec) -> Taken {
         let known = self.episodes.get(&episode.id).map(|known| Arc::clone(&known.episode));
         if known.as_deref() == Some(&episode) {
             return Taken::Same;
@@ -92,7 +94,7 @@ impl Ledger {
             self.forget(&known);
         }
         self.newest += 1;
-        let revised = Revised { revision: self.newest, episode: Arc::new(episode) };
+        let revised = Revised { revision: self.newest, at: now, episode: Arc::new(episode) };
         self.keep(revised.clone());
         if self.revisions.len() == REVISIONS {
             self.revisions.pop_front();
@@ -176,6 +178,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: AxisNsec = AxisNsec(1_000);
     use crate::journal::fixture::episode;
 
     fn ids<'a>(list: impl Iterator<Item = &'a Revised>) -> Vec<u64> {
@@ -190,15 +194,15 @@ mod tests {
     #[test]
     fn a_change_takes_the_next_revision_and_no_change_takes_none() {
         let mut ledger = Ledger::default();
-        assert!(matches!(ledger.take(episode(1, 10)), Taken::Changed(Revised { revision: 1, .. })));
-        assert_eq!(ledger.take(episode(1, 10)), Taken::Same);
-        assert!(matches!(ledger.take(episode(2, 10)), Taken::Changed(Revised { revision: 2, .. })));
+        assert!(matches!(ledger.take(episode(1, 10), NOW), Taken::Changed(Revised { revision: 1, .. })));
+        assert_eq!(ledger.take(episode(1, 10), NOW), Taken::Same);
+        assert!(matches!(ledger.take(episode(2, 10), NOW), Taken::Changed(Revised { revision: 2, .. })));
         assert!(matches!(
-            ledger.take(cleared(episode(1, 10), 99)),
+            ledger.take(cleared(episode(1, 10), 99), NOW),
             Taken::Closed(Revised { revision: 3, .. })
         ));
-        assert_eq!(ledger.take(cleared(episode(1, 10), 99)), Taken::Same);
-        assert!(matches!(ledger.take(cleared(episode(1, 10), 100)), Taken::Changed(_)));
+        assert_eq!(ledger.take(cleared(episode(1, 10), 99), NOW), Taken::Same);
+        assert!(matches!(ledger.take(cleared(episode(1, 10), 100), NOW), Taken::Changed(_)));
         assert_eq!((ledger.newest(), ids(ledger.open().iter())), (4, vec![2]));
     }
 
@@ -206,12 +210,12 @@ mod tests {
     fn a_list_goes_on_where_it_stood_although_episodes_came_and_changed() {
         let mut ledger = Ledger::default();
         for id in 1..=4 {
-            ledger.take(episode(id, id * 10));
+            ledger.take(episode(id, id * 10), NOW);
         }
         let first: Vec<_> = ledger.list(None).take(2).cloned().collect();
         assert_eq!(ids(first.iter()), [4, 3]);
-        ledger.take(episode(5, 50));
-        ledger.take(cleared(episode(3, 30), 60));
+        ledger.take(episode(5, 50), NOW);
+        ledger.take(cleared(episode(3, 30), 60), NOW);
         assert_eq!(ids(ledger.list(Some(place(&first[1].episode)))), [2, 1]);
     }
 
@@ -220,7 +224,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let total = u64::try_from(REVISIONS).unwrap() + 10;
         for id in 1..=total {
-            ledger.take(episode(id, id));
+            ledger.take(episode(id, id), NOW);
         }
         assert_eq!(ledger.since(9, 1), Since::Gone);
         assert_eq!(ledger.since(total + 1, 1), Since::Gone);
@@ -239,9 +243,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let many = u64::try_from(CLOSED).unwrap() + 1;
         for id in 1..=many {
-            ledger.take(cleared(episode(id, id), id));
+            ledger.take(cleared(episode(id, id), id), NOW);
         }
-        ledger.take(episode(many + 1, 1));
+        ledger.take(episode(many + 1, 1), NOW);
         ledger.age(AxisNsec(many));
         assert_eq!(ledger.within(EpisodeId(1)..=EpisodeId(1)).count(), 0);
         assert_eq!(ledger.list(None).count(), CLOSED + 1);

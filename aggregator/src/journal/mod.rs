@@ -57,7 +57,7 @@ impl Journal {
             let mut ledger = self.read();
             for episode in episodes {
                 let (id, node) = (episode.id, episode.node.clone());
-                match ledger.take(episode) {
+                match ledger.take(episode, now) {
                     Taken::Closed(revised) => {
                         if let Some(file) = &self.file {
                             file.append(revised.episode);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use berth_core::cluster::{Cluster, News};
 
 use super::health::{Health, Watched};
-use crate::clock::Clock;
+use crate::{clock::Clock, trust::Pods};
 
 /// What is known of the cluster.
 #[derive(Debug)]
@@ -35,5 +35,11 @@ impl Directory {
     /// Takes news in; tells the UIDs of pods that are gone.
     pub(super) fn tell(&self, news: News) -> Vec<Arc<str>> {
         self.cluster.write().unwrap_or_else(PoisonError::into_inner).take(news)
+    }
+}
+
+impl Pods for Directory {
+    fn lack(&self, uid: &str) -> bool {
+        self.health.has_read(Watched::Pods) && self.read().pod(uid).is_none()
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn tell(client: Client, journal: Arc<Journal>, directory: Arc<D
             let Some(last) = revised.last() else { break };
             told_to = last.revision;
             for one in revised {
-                if let Some(telling) = story.goes_on(&one.episode, herald.clock.now()) {
+                if let Some(telling) = story.goes_on(&one.episode, one.at) {
                     herald.publish(&telling).await;
                 }
             }

@@ -32,7 +32,7 @@ use crate::{
     edge::undecodable,
     pings::PingLog,
     tasks::{Stop, stopping},
-    trust::speaks_for,
+    trust::{Lease, lease, pod_gone, speaks_for},
 };
 
 /// Payloads that are being fetched at once: each worker of two runs, as many as may be connected.
@@ -63,13 +63,14 @@ struct Link {
 }
 
 impl Link {
-    async fn read(self, mut messages: Streaming<wire::WorkerMessage>) {
+    async fn read(self, mut messages: Streaming<wire::WorkerMessage>, mut lease: Lease) {
         let mut stop = self.load.stop.clone();
         let end = loop {
             let message = tokio::select! {
                 message = messages.message() => message,
                 () = self.orders.closed() => break None,
                 () = stop.asked() => break Some(stopping()),
+                () = lease.ended() => break Some(pod_gone()),
             };
             let taken = match message {
                 Ok(Some(message)) => self.take(message).map_err(Status::from),
@@ -142,7 +143,7 @@ impl LoadWorkers for WorkerService {
         let session =
             session.ok_or_else(|| Status::resource_exhausted("too many load workers are connected"))?;
         let tasks = load.tasks.clone();
-        tasks.start(Link { load, worker, session, pings, orders }.read(messages));
+        tasks.start(Link { load, worker, session, pings, orders }.read(messages, lease(&extensions)));
         Ok(Response::new(stream))
     }
 

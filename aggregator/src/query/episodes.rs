@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_page_token_names_a_place_and_nothing_else_does() {
-        let revised = Revised { revision: 9, episode: Arc::new(episode(0xab, 77)) };
+        let revised = Revised { revision: 9, at: AxisNsec(0), episode: Arc::new(episode(0xab, 77)) };
         assert_eq!(place(&page_token(&revised)).unwrap(), Some((Reverse(AxisNsec(77)), EpisodeId(0xab))));
         assert_eq!(place("").unwrap(), None);
         for bad in ["x", "0".repeat(31).as_str(), "0".repeat(33).as_str(), "ä".repeat(16).as_str()] {

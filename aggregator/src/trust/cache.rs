@@ -3,11 +3,12 @@
 //! Invariant: a token itself is not kept, only its SHA-256; what is kept is bounded in time and in
 //! number, and refusals never crowd out what was accepted. Pure: the caller supplies the time.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use berth::BearerToken;
 use berth_core::time::AxisNsec;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use super::{
     principal::{Audience, Principal},
@@ -27,13 +28,6 @@ const ACCEPTED: usize = 16_384;
 /// The reviews of [`REFUSED_FOR`], at the rate at which they are asked for at most.
 const REFUSED: usize = 2_048;
 
-/// The API server itself goes on believing a token for 10 s (Kubernetes'
-/// pkg/kubeapiserver/options/authentication.go, `TokenSuccessCacheTTL`), and a question may be under way.
-const GONE_FOR: Duration = Duration::from_secs(60);
-
-/// A thousand pods that end in each of those seconds, and 4 MiB.
-const GONE: usize = 60_000;
-
 /// A token as it is known here, for one audience.
 pub(crate) type Key = ([u8; 32], Audience);
 
@@ -42,8 +36,29 @@ pub(crate) type Key = ([u8; 32], Audience);
 pub(crate) struct Cache {
     accepted: HashMap<Key, (Principal, AxisNsec)>,
     refused: HashMap<Key, (Refusal, AxisNsec)>,
-    /// The UIDs of pods that were deleted lately.
-    gone: HashMap<Box<str>, ((), AxisNsec)>,
+    /// By the pods whose streams are open, or were while the pod lives; one end of each lease.
+    leases: HashMap<Box<str>, watch::Sender<()>>,
+}
+
+/// Holds while the pod of a token lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease(Option<watch::Receiver<()>>);
+
+impl Lease {
+    /// Of whoever is bound to no pod: it never ends.
+    pub(crate) fn unbound() -> Self {
+        Self(None)
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) {
+        if let Some(held) = &mut self.0 {
+            // Nothing is ever sent: the other end is dropped.
+            while held.changed().await.is_ok() {}
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// The key of a token.
@@ -62,45 +77,39 @@ impl Cache {
         }
     }
 
-    /// Keeps what the API server said, and tells what it comes to: it may not have heard yet that the
-    /// pod is gone.
-    pub(crate) fn learn(
-        &mut self,
-        key: Key,
-        said: Result<Principal, Refusal>,
-        now: AxisNsec,
-    ) -> Result<Principal, Refusal> {
-        let learnt =
-            said.and_then(|holder| if self.is_gone(&holder, now) { Err(Refusal::Gone) } else { Ok(holder) });
-        match &learnt {
+    /// Keeps what was learnt.
+    pub(crate) fn keep(&mut self, key: Key, learnt: &Result<Principal, Refusal>, now: AxisNsec) {
+        match learnt {
             Ok(principal) => {
                 self.refused.remove(&key);
                 insert(&mut self.accepted, ACCEPTED, key, (principal.clone(), now + ACCEPTED_FOR), now);
             }
+            // Its pod may be one of which no watch has told yet.
+            Err(Refusal::Gone) => {}
             Err(refusal) => {
                 insert(&mut self.refused, REFUSED, key, (refusal.clone(), now + REFUSED_FOR), now);
             }
         }
-        learnt
     }
 
-    fn is_gone(&self, holder: &Principal, now: AxisNsec) -> bool {
-        let gone = holder.place().and_then(|place| self.gone.get(place.pod_uid.as_str()));
-        gone.is_some_and(|((), until)| now < *until)
+    /// What holds while this pod lives; there are as many as pods that have called.
+    pub(crate) fn lease(&mut self, pod_uid: &str) -> Lease {
+        let held = self.leases.entry(pod_uid.into()).or_insert_with(|| watch::Sender::new(()));
+        Lease(Some(held.subscribe()))
     }
 
     /// A pod is gone, and every token of it with it.
-    pub(crate) fn forget_pod(&mut self, uid: &str, now: AxisNsec) {
-        insert(&mut self.gone, GONE, uid.into(), ((), now + GONE_FOR), now);
+    pub(crate) fn forget_pod(&mut self, uid: &str) {
+        self.leases.remove(uid);
         self.accepted.retain(|_, (principal, _)| principal.place().is_none_or(|place| place.pod_uid != uid));
     }
 }
 
 /// Where the table is full of what still holds, a newcomer is asked for again each time.
-fn insert<K: Eq + Hash, T>(
-    table: &mut HashMap<K, (T, AxisNsec)>,
+fn insert<T>(
+    table: &mut HashMap<Key, (T, AxisNsec)>,
     most: usize,
-    key: K,
+    key: Key,
     kept: (T, AxisNsec),
     now: AxisNsec,
 ) {
@@ -132,8 +141,8 @@ mod tests {
     #[test]
     fn what_was_accepted_holds_for_ten_minutes_and_what_was_refused_for_ten_seconds() {
         let mut cache = Cache::default();
-        drop(cache.learn(numbered(1), Ok(agent("p")), START));
-        drop(cache.learn(numbered(2), Err(Refusal::Unbound), START));
+        cache.keep(numbered(1), &Ok(agent("p")), START);
+        cache.keep(numbered(2), &Err(Refusal::Unbound), START);
         let after = |secs: u64| START + Duration::from_secs(secs);
         assert_eq!(cache.find(&numbered(1), after(599)), Some(Ok(agent("p"))));
         assert_eq!(cache.find(&numbered(1), after(600)), None);
@@ -146,35 +155,35 @@ mod tests {
     fn a_token_for_one_audience_says_nothing_for_another() {
         let mut cache = Cache::default();
         let token = BearerToken::parse("a.b.c").unwrap();
-        drop(cache.learn(key(&token, Audience::Ingest), Ok(agent("p")), START));
+        cache.keep(key(&token, Audience::Ingest), &Ok(agent("p")), START);
         assert_eq!(cache.find(&key(&token, Audience::Query), START), None);
     }
 
-    #[test]
-    fn a_deleted_pods_tokens_are_refused_even_while_the_api_server_has_not_heard_of_it() {
+    #[tokio::test]
+    async fn a_deleted_pods_tokens_are_forgotten_and_its_leases_end() {
         let mut cache = Cache::default();
-        assert_eq!(cache.learn(numbered(1), Ok(agent("gone")), START), Ok(agent("gone")));
-        assert_eq!(cache.learn(numbered(2), Ok(agent("here")), START), Ok(agent("here")));
-        cache.forget_pod("gone", START);
+        cache.keep(numbered(1), &Ok(agent("gone")), START);
+        cache.keep(numbered(2), &Ok(agent("here")), START);
+        let (mut gone, mut here) = (cache.lease("gone"), cache.lease("here"));
+        cache.forget_pod("gone");
         assert_eq!(cache.find(&numbered(1), START), None);
         assert_eq!(cache.find(&numbered(2), START), Some(Ok(agent("here"))));
-        let soon = START + Duration::from_secs(9);
-        assert_eq!(cache.learn(numbered(1), Ok(agent("gone")), soon), Err(Refusal::Gone));
-        assert_eq!(cache.find(&numbered(1), soon), Some(Err(Refusal::Gone)));
-        assert_eq!(cache.learn(numbered(3), Ok(agent("here")), soon), Ok(agent("here")));
+        gone.ended().await;
+        let still = tokio::time::timeout(Duration::ZERO, here.ended()).await;
+        assert!(still.is_err(), "the other pod lives");
     }
 
     #[test]
     fn no_number_of_bad_tokens_crowds_out_a_good_one() {
         let mut cache = Cache::default();
-        drop(cache.learn(numbered(0), Ok(agent("p")), START));
+        cache.keep(numbered(0), &Ok(agent("p")), START);
         for number in 1..2 * REFUSED {
-            drop(cache.learn(numbered(number), Err(Refusal::Unbound), START));
+            cache.keep(numbered(number), &Err(Refusal::Unbound), START);
         }
         assert_eq!(cache.refused.len(), REFUSED);
         assert_eq!(cache.find(&numbered(0), START), Some(Ok(agent("p"))));
         let later = START + REFUSED_FOR;
-        drop(cache.learn(numbered(9 * REFUSED), Err(Refusal::Unbound), later));
+        cache.keep(numbered(9 * REFUSED), &Err(Refusal::Unbound), later);
         assert_eq!(cache.refused.len(), 1);
     }
 }

@@ -18,7 +18,7 @@ use tonic::{
 };
 
 use super::{
-    cache::{self, Cache},
+    cache::{self, Cache, Lease},
     pace::Pace,
     peers::Peers,
     principal::{Audience, Need, Principal},
@@ -33,10 +33,19 @@ const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions under way: connections to the API server, if it hangs. At 5 ms an answer two would do.
 const REVIEWS_AT_ONCE: usize = 32;
 
+/// Who knows which pods there are.
+pub(crate) trait Pods: std::fmt::Debug + Send + Sync {
+    /// It knows them all, and none of this UID is among them.
+    fn lack(&self, uid: &str) -> bool;
+}
+
 /// The gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
     reviewer: Arc<dyn Reviewer>,
+    /// The API server goes on believing a token for 10 s after its pod is deleted (Kubernetes'
+    /// pkg/kubeapiserver/options/authentication.go, `TokenSuccessCacheTTL`); our own watch does not.
+    pods: Option<Arc<dyn Pods>>,
     /// Our own, whose accounts are believed.
     namespace: String,
     clock: Clock,
@@ -65,12 +74,14 @@ impl Gate {
     /// Nobody is known yet.
     pub(crate) fn new(
         reviewer: Arc<dyn Reviewer>,
+        pods: Option<Arc<dyn Pods>>,
         namespace: String,
         clock: Clock,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             reviewer,
+            pods,
             namespace,
             clock,
             counters,
@@ -108,7 +119,23 @@ impl Gate {
 
     /// A pod is gone: its tokens are believed no longer.
     pub(crate) fn forget_pod(&self, uid: &str) {
-        lock(&self.cache).forget_pod(uid, self.clock.now());
+        lock(&self.cache).forget_pod(uid);
+    }
+
+    /// What holds while the pod of this caller lives.
+    pub(crate) fn lease(&self, holder: &Principal) -> Lease {
+        let Some(place) = holder.place() else { return Lease::unbound() };
+        let mut cache = lock(&self.cache);
+        let lease = cache.lease(&place.pod_uid);
+        if self.is_gone(holder) {
+            cache.forget_pod(&place.pod_uid);
+        }
+        lease
+    }
+
+    fn is_gone(&self, holder: &Principal) -> bool {
+        let place = holder.place();
+        place.zip(self.pods.as_ref()).is_some_and(|(place, pods)| pods.lack(&place.pod_uid))
     }
 
     async fn holder(
@@ -154,7 +181,12 @@ impl Gate {
             Err(_) => return Err(Outside::Unknown(format!("no answer within {REVIEW_TIMEOUT:?}"))),
         };
         let said = judge(&status, audience, &self.namespace);
-        Ok(lock(&self.cache).learn(key, said, self.clock.now()))
+        // Under the lock, so that a pod that is deleted just now is either missed here or forgotten next.
+        let mut cache = lock(&self.cache);
+        let learnt =
+            said.and_then(|holder| if self.is_gone(&holder) { Err(Refusal::Gone) } else { Ok(holder) });
+        cache.keep(key, &learnt, self.clock.now());
+        Ok(learnt)
     }
 
     fn refuse(&self, path: &str, need: Need, peer: Option<IpAddr>, refusal: &Refusal) -> Status {

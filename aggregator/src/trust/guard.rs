@@ -1,7 +1,7 @@
 //! Stands before every service: who is not let in by the [`Gate`] does not reach one.
 //!
-//! Invariant: a request that passes a gate carries its [`Principal`], unless the method is open to
-//! all. Without a gate, as on loopback, everything passes and carries none.
+//! Invariant: a request that passes a gate carries its [`Principal`] and its [`Lease`], unless the method
+//! is open to all. Without a gate, as on loopback, everything passes and carries none.
 
 use std::{
     pin::Pin,
@@ -20,7 +20,7 @@ use tonic::{
     transport::server::TcpConnectInfo,
 };
 
-use super::{gate::Gate, principal::Principal};
+use super::{cache::Lease, gate::Gate, principal::Principal};
 
 /// A service behind a gate.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ where
             match gate.admit(request.uri().path(), request.headers(), peer).await {
                 Ok(principal) => {
                     if let Some(principal) = principal {
+                        request.extensions_mut().insert(gate.lease(&principal));
                         request.extensions_mut().insert(principal);
                     }
                     inner.call(request).await
@@ -69,6 +70,16 @@ where
             }
         })
     }
+}
+
+/// What holds while the pod of this request's sender lives; without a gate it never ends.
+pub(crate) fn lease(extensions: &Extensions) -> Lease {
+    extensions.get().cloned().unwrap_or_else(Lease::unbound)
+}
+
+/// What a stream is told whose pod is gone.
+pub(crate) fn pod_gone() -> Status {
+    Status::unauthenticated("the pod of this token is gone")
 }
 
 /// Whether the sender of this request may speak for a node: its token says which is its own.

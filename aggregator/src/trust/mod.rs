@@ -21,9 +21,10 @@ mod serving;
 
 use std::sync::Arc;
 
+pub(crate) use cache::Lease;
 pub(crate) use certificate::{CertificateError, pair};
-pub(crate) use gate::Gate;
-pub(crate) use guard::{Guarded, speaks_for};
+pub(crate) use gate::{Gate, Pods};
+pub(crate) use guard::{Guarded, lease, pod_gone, speaks_for};
 pub(crate) use keeper::Keeper;
 pub use keeper::{Kept, Object, Vault, VaultError};
 pub use principal::Audience;

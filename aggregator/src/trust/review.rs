@@ -52,8 +52,8 @@ pub(crate) enum Refusal {
     /// Bound to no pod on a node.
     #[error("the token names no node and pod")]
     Unbound,
-    /// Its pod was deleted a moment ago.
-    #[error("the token's pod is deleted")]
+    /// Its pod is deleted, or so new that no watch has told of it.
+    #[error("there is no pod of that token")]
     Gone,
     /// Good, but not for this.
     #[error("the token is of another kind of caller")]

@@ -46,6 +46,14 @@ pub fn wait_every<T>(
     }
 }
 
+/// Does some work, and tells how long it took.
+#[expect(clippy::disallowed_methods, reason = "a bar that a person would hold a watch to")]
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    let made = work();
+    (made, begun.elapsed())
+}
+
 /// The path of one of this tree's programs, as it is now. Cargo builds the programs of a package
 /// for that package's own tests only, so a test of several packages asks for them.
 pub fn program(package: &str, name: &str) -> PathBuf {

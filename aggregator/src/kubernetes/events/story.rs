@@ -71,7 +71,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// What there is to tell of an episode as it is `now`.
+    /// What there is to tell of an episode as it was `now`, however late it is told.
     pub(super) fn goes_on(&mut self, episode: &Episode, now: AxisNsec) -> Option<Telling> {
         let who = &episode.victim;
         if who.namespace.is_empty() || who.pod.is_empty() || who.pod_uid.is_empty() {

@@ -48,10 +48,29 @@ impl Reviewer for ApiServer {
     }
 }
 
+/// The pods, until they are gone.
+#[derive(Debug, Default)]
+struct Watched {
+    are_gone: Mutex<bool>,
+}
+
+impl Pods for Watched {
+    fn lack(&self, _uid: &str) -> bool {
+        *lock(&self.are_gone)
+    }
+}
+
 fn gate() -> (Gate, Arc<ApiServer>) {
-    let server = Arc::new(ApiServer::default());
+    let (gate, server, _) = gate_with_pods();
+    (gate, server)
+}
+
+fn gate_with_pods() -> (Gate, Arc<ApiServer>, Arc<Watched>) {
+    let (server, watched) = (Arc::new(ApiServer::default()), Arc::new(Watched::default()));
     let reviewer: Arc<dyn Reviewer> = Arc::<ApiServer>::clone(&server);
-    (Gate::new(reviewer, "berth-system".to_owned(), Clock::start(), Arc::default()), server)
+    let pods: Arc<dyn Pods> = Arc::<Watched>::clone(&watched);
+    let gate = Gate::new(reviewer, Some(pods), "berth-system".to_owned(), Clock::start(), Arc::default());
+    (gate, server, watched)
 }
 
 fn reviews(server: &ApiServer) -> usize {
@@ -85,18 +104,31 @@ async fn what_cannot_be_a_token_is_refused_before_anybody_is_asked() {
 
 #[tokio::test]
 async fn a_token_is_asked_about_once_and_is_no_good_when_its_pod_is_gone() {
-    let (gate, server) = gate();
+    let (gate, server, watched) = gate_with_pods();
     for _ in 0..3 {
         assert!(matches!(admit(&gate, STREAM, "agent.b.c", 1).await, Ok(Some(Principal::Agent(_)))));
     }
     assert_eq!(reviews(&server), 1);
     gate.forget_pod("another");
-    admit(&gate, STREAM, "agent.b.c", 1).await.unwrap();
+    let agent = admit(&gate, STREAM, "agent.b.c", 1).await.unwrap().unwrap();
     assert_eq!(reviews(&server), 1);
+    let mut open = gate.lease(&agent);
+    *lock(&watched.are_gone) = true;
     gate.forget_pod("pod-1");
+    open.ended().await;
+    gate.lease(&agent).ended().await;
     // The API server still believes it.
     assert_eq!(refusal(&gate, STREAM, "agent.b.c", 1).await, Code::Unauthenticated);
     assert_eq!(reviews(&server), 2);
+}
+
+#[tokio::test]
+async fn a_pod_that_was_not_heard_of_yet_comes_in_as_soon_as_it_was() {
+    let (gate, _, watched) = gate_with_pods();
+    *lock(&watched.are_gone) = true;
+    assert_eq!(refusal(&gate, STREAM, "agent.b.c", 1).await, Code::Unauthenticated);
+    *lock(&watched.are_gone) = false;
+    assert!(admit(&gate, STREAM, "agent.b.c", 1).await.is_ok());
 }
 
 #[tokio::test]
