@@ -240,6 +240,31 @@ fn files_are_small_and_main_only_wires() {
     none("long files", hits);
 }
 
+/// As wide as `.rustfmt.toml` has the code, whose comments rustfmt leaves alone.
+const COMMENT_COLUMNS: usize = 110;
+
+#[test]
+fn comments_are_as_wide_as_the_code() {
+    let hits = sources().into_iter().flat_map(|(path, text)| {
+        let mut in_block = false;
+        let mut is_long = |line: &str| {
+            let Some(comment) = line.trim_start().strip_prefix("//") else {
+                in_block = false;
+                return false;
+            };
+            let comment = comment.trim_start_matches(['/', '!']).trim();
+            let is_fence = comment.starts_with("```");
+            in_block ^= is_fence;
+            // A command, a row of a table or an address cannot be wrapped.
+            let is_whole = in_block || is_fence || comment.starts_with('|') || !comment.contains(' ');
+            !is_whole && line.chars().count() > COMMENT_COLUMNS
+        };
+        let lines = text.lines().enumerate().filter(|(_, line)| is_long(line));
+        lines.map(|(number, line)| format!("{path}:{}: {line}", number + 1)).collect::<Vec<_>>()
+    });
+    none("comments past the width of the code", hits);
+}
+
 #[test]
 fn modules_are_named_for_what_they_do() {
     let banned = ["utils", "util", "common", "helpers", "helper", "manager", "misc"];

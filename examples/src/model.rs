@@ -5,8 +5,8 @@
 //! multiplications a row, the same number for every row.
 //!
 //! Invariant: each sum is one chain of additions that wait for each other, so that what else runs on the
-//! physical core changes a row's CPU time little (3 % on a shared virtual machine, where a loop that filled the
-//! core's ports cost up to half more), and what a load generator sees of a neighbour is scheduling.
+//! physical core changes a row's CPU time little (3 % on a shared virtual machine, where a loop that filled
+//! the core's ports cost up to half more), and what a load generator sees of a neighbour is scheduling.
 
 use serde::Deserialize;
 

@@ -1,8 +1,9 @@
 //! The nodes that were heard, and the way to the owner of each.
 //!
-//! Invariant: a node has one owner. The number of nodes is bounded; one that has been away for long,
-//! or was taken out of the cluster, is forgotten, but never while a stream of it is there. All histories together keep to one budget,
-//! of which each node has an equal share: the more nodes, the less far each history goes back.
+//! Invariant: a node has one owner. The number of nodes is bounded; one that has been away for long, or was
+//! taken out of the cluster, is forgotten, but never while a stream of it is there. All histories together
+//! keep to one budget, of which each node has an equal share: the more nodes, the less far each history goes
+//! back.
 
 use std::{
     collections::BTreeMap,

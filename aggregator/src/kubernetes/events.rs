@@ -1,9 +1,9 @@
 //! Episodes, told where people look first: as Events on the model's pod.
 //!
-//! One when an episode's verdict has settled, and one when it has cleared. Invariant: an episode is told each
-//! verdict once: an Event's name derives from them, so that one who starts over does not tell it
-//! again; and what comes back within minutes is counted on the Event that is there. Deliberately
-//! absent: numbers that follow the episode; `kubectl berth explain` has those.
+//! One when an episode's verdict has settled, and one when it has cleared. Invariant: an episode is told
+//! each verdict once: an Event's name derives from them, so that one who starts over does not tell it again;
+//! and what comes back within minutes is counted on the Event that is there. Deliberately absent: numbers
+//! that follow the episode; `kubectl berth explain` has those.
 
 mod story;
 

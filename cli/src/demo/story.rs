@@ -21,8 +21,8 @@ use crate::{
     view::{Advice, Episode, ModelSummary, word::Word as _},
 };
 
-/// The model's demand at the steady rate, of what it asks for and so gets when every scanner wants the node too.
-/// Less, and contention is rare; much more, and the model saturates.
+/// The model's demand at the steady rate, of what it asks for and so gets when every scanner wants the node
+/// too. Less, and contention is rare; much more, and the model saturates.
 const STEADY_OF_REQUEST: f64 = 0.6;
 
 /// With a limit the model needs less than that on average, or its queue would only grow.

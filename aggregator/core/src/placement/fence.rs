@@ -152,8 +152,8 @@ impl Fence {
         Rules { tolerations, affinity, node_selector: rules.node_selector.clone() }
     }
 
-    /// This affinity, asking for the label too. Terms are alternatives, so each of them must ask for the label. One that says nothing matches
-    /// nothing, and would match if it said something.
+    /// This affinity, asking for the label too. Terms are alternatives, so each of them must ask for the
+    /// label. One that says nothing matches nothing, and would match if it said something.
     pub(super) fn drawn(&self, affinity: &Affinity) -> Affinity {
         let ask = self.ask();
         Affinity::Required(match affinity {

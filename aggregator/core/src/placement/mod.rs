@@ -114,9 +114,8 @@ pub struct Advised {
     pub notes: Vec<String>,
 }
 
-/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id:
-/// whoever keeps it keeps when it was created. It takes milliseconds for a hundred nodes and a second
-/// for thousands.
+/// What to change in the cluster as it is seen `now`. Advice that was given before has the same id: whoever
+/// keeps it keeps when it was created. It takes milliseconds for a hundred nodes and a second for thousands.
 pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     let survey = Survey::new(landscape);
     let mut advised = Advised::default();

@@ -1,10 +1,10 @@
 //! Which nodes a pod may be placed on, in Kubernetes' own words.
 //!
-//! Invariant: what is said here is what kube-scheduler's filters for taints, node selectors and
-//! required node affinity say (Kubernetes 1.34: staging/src/k8s.io/api/core/v1/toleration.go,
-//! staging/src/k8s.io/component-helpers/scheduling/corev1). Deliberately absent: every score and so
-//! every preferred term, the operators Lt and Gt of tolerations (behind a feature gate: we take it for
-//! off), affinity between pods, volumes, and the scheduler's own configuration.
+//! Invariant: what is said here is what kube-scheduler's filters for taints, node selectors and required node
+//! affinity say (Kubernetes 1.36.3: staging/src/k8s.io/api/core/v1/toleration.go,
+//! staging/src/k8s.io/component-helpers/scheduling/corev1). Deliberately absent: every score and so every
+//! preferred term, the operators Lt and Gt of tolerations (the gate `TaintTolerationComparisonOperators` is
+//! alpha and off: we take it for off), affinity between pods, volumes, and the scheduler's own configuration.
 
 mod affinity;
 mod taints;
