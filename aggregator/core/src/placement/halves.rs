@@ -2,17 +2,21 @@
 //!
 //! A label and its affinity repel nobody, a taint and its toleration attract nobody; each piece of
 //! advice completes a fence that somebody began, under its own key and value. Only a key without a
-//! prefix begins one: Kubernetes leaves those to the people of a cluster, while the others belong to
-//! whoever owns their domain (`node.kubernetes.io/...`, `nvidia.com/gpu`) and mean something else. A
-//! label or taint that workloads other than models name too, such as one for spot nodes, is no fence of
-//! the models.
+//! prefix begins one: Kubernetes leaves those to the people of a cluster, but for one that is older than
+//! prefixes, while the others belong to whoever owns their domain (`node.kubernetes.io/...`,
+//! `nvidia.com/gpu`) and mean something else. A label or taint that workloads other than models name too,
+//! such as one for spot nodes, is no fence of the models.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
-    advice::{Advice, Proof},
+    advice::{Advice, ObjectRef, Proof},
     placement::{
         assumptions::{daemons, templates},
+        changes::Change,
         dedicate::Dedication,
         fence::Fence,
         survey::{Pod, Survey},
@@ -30,25 +34,41 @@ pub(super) const NO_TAINT: &str = "BA103";
 /// Models tolerate a taint, and nothing keeps them on its nodes.
 pub(super) const NO_AFFINITY: &str = "BA104";
 
-/// Whatever is missing of the fences that somebody began.
-pub(super) fn halves(survey: &Survey<'_>, workloads: &[Workload<'_>], now: AxisNsec) -> Vec<Advice> {
+/// Kubernetes' own without a prefix: pools with this taint are for what keeps the cluster running.
+const CRITICAL_ADDONS: &str = "CriticalAddonsOnly";
+
+/// Whatever is missing of the fences that somebody began: those that stand first, then those of which
+/// there is most.
+pub(super) fn halves(
+    survey: &Survey<'_>,
+    workloads: &[Workload<'_>],
+    standing: &[Fence],
+    now: AxisNsec,
+) -> Vec<Change> {
     let models: Vec<(&Workload<'_>, &Rules)> =
         workloads.iter().filter_map(|workload| Some((workload, workload.told()?))).collect();
     let mut fences: BTreeSet<Fence> = models.iter().flat_map(|(_, rules)| Fence::asked_for(rules)).collect();
     fences.extend(survey.machines.iter().flatten().flat_map(|machine| Fence::tainting(machine)));
     // Many pods say the same: one of each is enough.
+    let owned =
+        survey.pods.iter().filter(|pod| pod.role != Role::Model && pod.is_owned() && !pod.is_daemon());
+    let owned: BTreeSet<&Rules> = owned.filter_map(|pod| pod.rules).collect();
     let others = survey.pods.iter().filter(|pod| pod.role != Role::Model && pod.is_movable());
     let mut others: Vec<(&Rules, &Pod<'_>)> = others.filter_map(|pod| Some((pod.rules?, pod))).collect();
     // The last of its like stands for all: one that is a workload's, where there is one.
     others.sort_by_key(|(_, pod)| pod.is_owned());
     let others: BTreeMap<&Rules, &Pod<'_>> = others.into_iter().collect();
-    let begun = fences.iter().filter(|fence| !fence.key.contains('/')).map(|fence| Begun {
+    let is_theirs = |fence: &&Fence| !fence.key.contains('/') && fence.key != CRITICAL_ADDONS;
+    let begun = fences.iter().filter(is_theirs).map(|fence| Begun {
         survey,
         fence,
         models: &models,
+        owned: &owned,
         others: &others,
     });
-    let found = begun.filter(|begun| !begun.is_shared()).flat_map(|begun| {
+    let mut begun: Vec<Begun<'_>> = begun.filter(|begun| !begun.is_shared()).collect();
+    begun.sort_by_key(|begun| Reverse((standing.contains(begun.fence), begun.parts())));
+    let found = begun.iter().flat_map(|begun| {
         let found = [begun.unlabelled(), begun.untainted(), begun.unbound()];
         found.map(|half| half.and_then(|half| begun.complete(half, now)))
     });
@@ -60,6 +80,8 @@ struct Begun<'a> {
     survey: &'a Survey<'a>,
     fence: &'a Fence,
     models: &'a [(&'a Workload<'a>, &'a Rules)],
+    /// What the pods of other workloads say, those of the system included.
+    owned: &'a BTreeSet<&'a Rules>,
     /// Pods that are no models and could run elsewhere.
     others: &'a BTreeMap<&'a Rules, &'a Pod<'a>>,
 }
@@ -77,7 +99,22 @@ impl<'a> Begun<'a> {
     /// Others name it too. A bare pod, as one started by hand to look around, decides nothing.
     fn is_shared(&self) -> bool {
         let names = |rules: &Rules| self.fence.attracts(rules) || self.fence.is_named_by(rules);
-        self.others.iter().any(|(rules, pod)| pod.is_owned() && names(rules))
+        self.owned.iter().any(|rules| names(rules))
+    }
+
+    /// How many of label, taint, affinity and toleration there are.
+    fn parts(&self) -> usize {
+        let fence = self.fence;
+        let machine =
+            |is: &dyn Fn(&Machine) -> bool| self.survey.machines.iter().flatten().any(|one| is(one));
+        let model = |is: &dyn Fn(&Rules) -> bool| self.models.iter().any(|(_, rules)| is(rules));
+        let parts = [
+            machine(&|machine| fence.is_label_of(machine)),
+            machine(&|machine| fence.is_taint_of(machine)),
+            model(&|rules| fence.attracts(rules)),
+            model(&|rules| fence.is_named_by(rules)),
+        ];
+        parts.into_iter().filter(|part| *part).count()
     }
 
     fn models(&self, is: impl Fn(&Rules) -> bool) -> Vec<(&'a Workload<'a>, &'a Rules)> {
@@ -185,7 +222,7 @@ impl<'a> Begun<'a> {
     }
 
     /// Nothing where a step of it is a person's to find out.
-    fn complete(&self, half: Half<'a>, now: AxisNsec) -> Option<Advice> {
+    fn complete(&self, half: Half<'a>, now: AxisNsec) -> Option<Change> {
         let (survey, fence) = (self.survey, self.fence);
         if half.models.iter().any(|workload| workload.edits(fence).is_none()) {
             return None;
@@ -202,7 +239,8 @@ impl<'a> Begun<'a> {
             assumptions.extend(daemons(survey, &half.nodes, fence));
         }
         assumptions.extend(templates(&patched(half.models.iter().copied(), fence)));
-        let target = half.models.first()?.object.clone();
+        let models: Vec<ObjectRef> = half.models.iter().map(|workload| workload.object.clone()).collect();
+        let target = models.first()?.clone();
         let dedication = Dedication {
             fence,
             nodes: half.nodes.iter().map(|node| (survey.node_name(*node), survey.machine(*node))).collect(),
@@ -210,7 +248,7 @@ impl<'a> Begun<'a> {
             in_the_way: Vec::new(),
         };
         let actions = dedication.actions();
-        Some(Advice {
+        let advice = Advice {
             id: Advice::id_of(half.code, &target, &actions),
             code: half.code,
             title: half.title,
@@ -223,6 +261,7 @@ impl<'a> Begun<'a> {
             evidence: Vec::new(),
             episodes: Vec::new(),
             created: now,
-        })
+        };
+        Some(Change { advice, fence: fence.clone(), nodes: half.nodes, models })
     }
 }

@@ -7,6 +7,7 @@
 
 mod assign;
 mod assumptions;
+mod changes;
 mod check;
 mod dedicate;
 mod fence;
@@ -131,8 +132,10 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     let separate = separate::separate(&survey, &workloads, &standing, &felt, now, &mut advised.notes);
     // One change of nodes and templates at a time: that which ends what is felt.
     if separate.as_ref().is_none_or(|separate| separate.actions.is_empty()) {
-        advised.advice.extend(halves::halves(&survey, &workloads, now));
-        advised.advice.extend(pins::pins(&survey, &workloads, &standing, now));
+        let mut found = halves::halves(&survey, &workloads, &standing, now);
+        found.extend(pins::pins(&survey, &workloads, &standing, now));
+        let advice = changes::at_once(found, &mut advised.notes);
+        advised.advice.extend(advice);
     }
     advised.advice.extend(separate);
     let requests = requests::requests(&survey, &felt, now, &mut advised.notes);

@@ -9,13 +9,14 @@ use crate::{
     advice::{Advice, Proof},
     placement::{
         assumptions::templates,
+        changes::Change,
         dedicate::{bind, label},
         fence::Fence,
         survey::Survey,
         template::edits,
         workload::Workload,
     },
-    scheduling::{Affinity, Requirement, Rules, Term},
+    scheduling::{Affinity, Machine, Requirement, Rules, Term},
     time::AxisNsec,
 };
 
@@ -32,48 +33,109 @@ pub(super) fn pins(
     workloads: &[Workload<'_>],
     standing: &[Fence],
     now: AxisNsec,
-) -> Vec<Advice> {
-    let unpin = |workload| unpin(survey, workload, &Fence::of(standing, Some(workload)), now);
-    workloads.iter().filter_map(unpin).collect()
+) -> Vec<Change> {
+    let pinned: Vec<Pin<'_>> = workloads.iter().filter_map(|workload| Pin::of(survey, workload)).collect();
+    let own = |pin: &Pin<'_>| standing.iter().find(|fence| pin.workload.is_held(fence)).cloned();
+    pinned.iter().filter_map(|pin| pin.unpin(own(pin).unwrap_or_default(), survey, &pinned, now)).collect()
 }
 
-/// Nothing where the node is not seen, cannot bear the label, or no patch would move the pods.
-fn unpin(survey: &Survey<'_>, workload: &Workload<'_>, fence: &Fence, now: AxisNsec) -> Option<Advice> {
-    let rules = workload.told().filter(|rules| is_pinned(rules))?;
-    let asked = |node: &usize| {
-        let machine = survey.machine(*node);
-        machine.is_some_and(|machine| rules.select(survey.node_name(*node), &machine.labels))
-    };
-    let node = (0..survey.nodes.len()).find(asked)?;
-    let (name, machine) =
-        (survey.node_name(node), survey.machine(node).filter(|machine| fence.fits(machine))?);
-    let owner = &workload.object;
-    let edits = edits(workload.template?, rules, &unpinned(rules, fence));
-    let title = format!("let {owner} run on every node with the label");
-    let labels = (!fence.is_label_of(machine)).then(|| label(fence, name));
-    let actions: Vec<_> = labels.into_iter().chain([bind(workload, title, &edits)]).collect();
-    let mut assumptions = vec![format!("no volume of theirs is on {name}; volumes are not read")];
-    if survey.which(|machine| fence.is_label_of(machine)).iter().all(|labelled| *labelled == node) {
-        assumptions.push(format!(
-            "{name} alone bears {} so far: once another node that takes these pods does, they outlive either",
-            fence.label()
-        ));
+/// A workload, and the one node that it asks for.
+struct Pin<'a> {
+    workload: &'a Workload<'a>,
+    rules: &'a Rules,
+    node: usize,
+    machine: &'a Machine,
+}
+
+impl<'a> Pin<'a> {
+    /// Nothing where the node is not seen.
+    fn of(survey: &Survey<'a>, workload: &'a Workload<'a>) -> Option<Self> {
+        let rules = workload.told().filter(|rules| is_pinned(rules))?;
+        let asked = |node: &usize| {
+            let machine = survey.machine(*node);
+            machine.is_some_and(|machine| rules.select(survey.node_name(*node), &machine.labels))
+        };
+        let node = (0..survey.nodes.len()).find(asked)?;
+        Some(Self { workload, rules, node, machine: survey.machine(node)? })
     }
-    assumptions.extend(templates(&[workload]));
-    Some(Advice {
-        id: Advice::id_of(CODE, owner, &actions),
-        code: CODE,
-        title: format!("ask for a label in {owner}, not for {name} by its name"),
-        why: format!("{owner} may run on {name} only: while that node is away, so are its pods"),
-        target: owner.clone(),
-        actions,
-        // The pods may stay where they are.
-        proof: Proof::Exact,
-        assumptions,
-        evidence: Vec::new(),
-        episodes: Vec::new(),
-        created: now,
-    })
+
+    /// Nothing where the node cannot bear the label, or no patch would move the pods. Under a key that fences
+    /// nodes only for a workload that keeps to those: for another, the label would open the fence, and lead
+    /// its pods to nodes that keep them off.
+    fn unpin(&self, fence: Fence, survey: &Survey<'_>, pinned: &[Self], now: AxisNsec) -> Option<Change> {
+        let is_fenced = survey.machines.iter().flatten().any(|machine| fence.is_taint_of(machine));
+        if !fence.fits(self.machine) || (is_fenced && !self.workload.is_held(&fence)) {
+            return None;
+        }
+        let (owner, name) = (&self.workload.object, survey.node_name(self.node));
+        let edits = edits(self.workload.template?, self.rules, &unpinned(self.rules, &fence));
+        let title = format!("let {owner} run on every node with the label");
+        let labels = (!fence.is_label_of(self.machine)).then(|| label(&fence, name));
+        let actions: Vec<_> = labels.into_iter().chain([bind(self.workload, title, &edits)]).collect();
+        let elsewhere = self.elsewhere(survey, pinned, &fence);
+        let proof = if elsewhere.is_empty() { Proof::Exact } else { Proof::Unproven };
+        let mut assumptions = vec![format!("no volume of theirs is on {name}; volumes are not read")];
+        assumptions.extend(elsewhere);
+        assumptions.push(format!("starting the pods of {owner} again, as the patch does, does no harm"));
+        if proof == Proof::Exact {
+            assumptions.push(format!(
+                "{name} alone bears {} so far: once another node that takes these pods does, they outlive either",
+                fence.label()
+            ));
+        }
+        assumptions.extend(templates(&[self.workload]));
+        let advice = Advice {
+            id: Advice::id_of(CODE, owner, &actions),
+            code: CODE,
+            title: format!("ask for a label in {owner}, not for {name} by its name"),
+            why: format!("{owner} may run on {name} only: while that node is away, so are its pods"),
+            target: owner.clone(),
+            actions,
+            // Exact: its pods start again on the same node, and no others come there.
+            proof,
+            assumptions,
+            evidence: Vec::new(),
+            episodes: Vec::new(),
+            created: now,
+        };
+        Some(Change { advice, fence, nodes: vec![self.node], models: vec![owner.clone()] })
+    }
+
+    /// Who may be placed elsewhere than now, for all that is seen.
+    fn elsewhere(&self, survey: &Survey<'_>, pinned: &[Self], fence: &Fence) -> Vec<String> {
+        let (name, owner) = (survey.node_name(self.node), &self.workload.object);
+        let others = survey.which(|machine| fence.is_label_of(machine));
+        let others: Vec<usize> = others.into_iter().filter(|node| *node != self.node).collect();
+        let mut labels = self.machine.labels.clone();
+        labels.insert(fence.key.clone(), fence.value.clone());
+        let asks = |rules: &Rules| {
+            fence.attracts(rules) || rules.select(name, &self.machine.labels) != rules.select(name, &labels)
+        };
+        let guests = survey.pods.iter().filter(|pod| pod.owner != *owner && pod.rules.is_some_and(asks));
+        let guests: BTreeSet<String> = guests.map(|pod| pod.owner.to_string()).collect();
+        let apart = pinned.iter().filter(|other| other.node != self.node).map(|other| &other.workload.object);
+        let apart: Vec<String> = apart.map(ToString::to_string).collect();
+        let mut told = Vec::new();
+        if !others.is_empty() {
+            told.push(format!(
+                "{} may take its pods as well, for it bears {} too",
+                survey.node_names(&others),
+                fence.label()
+            ));
+        }
+        if !guests.is_empty() {
+            let guests = guests.into_iter().collect::<Vec<_>>().join(", ");
+            told.push(format!("{guests} may share nodes with it, by what they say of {}", fence.label()));
+        }
+        if !apart.is_empty() {
+            told.push(format!(
+                "it need not be kept apart from {}, bound to another node by its name: with one label for both, \
+                 they may share a node",
+                apart.join(", ")
+            ));
+        }
+        told
+    }
 }
 
 /// Each way to be placed names the same one node.

@@ -62,9 +62,14 @@ impl Pod<'_> {
         self.owner != self.itself
     }
 
+    /// It comes with each node.
+    pub(super) fn is_daemon(&self) -> bool {
+        self.owner.kind == "DaemonSet"
+    }
+
     /// It could run elsewhere.
     pub(super) fn is_movable(&self) -> bool {
-        !self.system && self.owner.kind != "DaemonSet"
+        !self.system && !self.is_daemon()
     }
 }
 

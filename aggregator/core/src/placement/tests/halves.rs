@@ -212,6 +212,143 @@ fn a_model_that_asks_for_one_node_by_its_name_is_ba107() {
 }
 
 #[test]
+fn all_that_is_advised_at_once_can_be_done_at_once() {
+    let both = json!({"nodeSelector": {"disk": "ssd", "zone": "a"}});
+    let labelled =
+        || World::new(&["node-1", "node-2"]).label("node-1", "disk", "ssd").label("node-1", "zone", "a");
+    let two = World::new(&["node-1", "node-2"]).label("node-1", "disk", "ssd").label("node-2", "zone", "a");
+    for (why, world, given) in [
+        (
+            "two fences of one model",
+            labelled().with("ref", "node-1", both.clone()).with("web", "node-1", json!({})),
+            vec!["BA103"],
+        ),
+        (
+            "each of two taints leaves a node to the web server",
+            two.with("ref", "node-1", json!({"nodeSelector": {"disk": "ssd"}}))
+                .with("ref-b", "node-2", json!({"nodeSelector": {"zone": "a"}}))
+                .with("web", "node-1", json!({})),
+            vec!["BA103"],
+        ),
+        (
+            "a fence, and a pin on another node",
+            labelled()
+                .label("node-2", "kubernetes.io/hostname", "node-2")
+                .with("ref", "node-1", json!({"nodeSelector": {"disk": "ssd"}}))
+                .with("ref-b", "node-2", json!({"nodeSelector": {"kubernetes.io/hostname": "node-2"}}))
+                .with("web", "node-2", json!({})),
+            vec!["BA103", "BA107"],
+        ),
+    ] {
+        let mut world = world;
+        for round in 0.. {
+            let advice = lints(&world);
+            if advice.is_empty() {
+                break;
+            }
+            if round == 0 {
+                assert_eq!(codes(&world), given, "{why}");
+            }
+            world.carry_out_blindly(&advice);
+            assert_eq!(world.homeless(), [] as [&str; 0], "{why}, round {round}");
+            assert!(round < 4, "{why}: no end of it");
+        }
+    }
+}
+
+#[test]
+fn the_fence_that_stands_or_is_most_complete_comes_first() {
+    let both = || json!({"nodeSelector": {"disk": "ssd", "zone": "a"}});
+    let labelled = |template| {
+        World::new(&["node-1", "node-2", "node-3"])
+            .label("node-1", "disk", "ssd")
+            .label("node-1", "zone", "a")
+            .with("ref", "node-1", template)
+            .with("web", "node-1", json!({}))
+    };
+    let first = |world: &World| the_only(world, "BA103").actions.last().unwrap().command.clone();
+    assert!(first(&labelled(both())).contains(" disk=ssd:"));
+    let mut tolerates = both();
+    tolerates["tolerations"] = json!([{"key": "zone", "operator": "Exists"}]);
+    let world = labelled(tolerates.clone());
+    assert!(first(&world).contains(" zone=a:"));
+    let waits = advise(&world.landscape(false), NOW).notes;
+    assert!(waits[1].starts_with("BA103 for deployment/ref must wait"), "{waits:?}");
+    let stands =
+        labelled(tolerates).label("node-2", "disk", "ssd").taint("node-2", "disk", "ssd", "NoSchedule").with(
+            "ref-b",
+            "node-2",
+            json!({"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "disk", "operator": "Exists"}]}),
+        );
+    assert!(first(&stands).contains(" disk=ssd:"));
+}
+
+#[test]
+fn what_kubernetes_keeps_for_itself_is_no_fence_of_the_models() {
+    let tolerates = |key: &str| json!({"tolerations": [{"key": key, "operator": "Exists"}]});
+    let pool = |key: &str, value: &str| {
+        World::new(&["node-1", "node-2"]).taint("node-1", key, value, "NoSchedule").with(
+            "ref",
+            "node-2",
+            tolerates(key),
+        )
+    };
+    assert_eq!(lints(&pool("CriticalAddonsOnly", "true")), []);
+    assert_eq!(codes(&pool("dedicated", "system")), ["BA104"]);
+    let system = pool("dedicated", "system").with("coredns", "node-1", tolerates("dedicated"));
+    assert_eq!(lints(&system), [], "the system's own pods are there");
+}
+
+#[test]
+fn a_pin_is_not_exchanged_for_a_label_that_fences_others() {
+    let world = World::new(&["node-1", "node-2"])
+        .label("node-1", "kubernetes.io/hostname", "node-1")
+        .label("node-2", "node_for", "models")
+        .taint("node-2", "node_for", "models", "NoSchedule")
+        .with("ref", "node-1", json!({"nodeSelector": {"kubernetes.io/hostname": "node-1"}}))
+        .with("ref-b", "node-2", json!({"affinity": guides_affinity(), "tolerations": [{"key": "node_for", "operator": "Exists"}]}))
+        .with("web", "node-1", json!({}));
+    assert_eq!(lints(&world), []);
+    let mut own = held();
+    own["nodeSelector"]["kubernetes.io/hostname"] = json!("node-1");
+    let own = pytorch().label("node-1", "kubernetes.io/hostname", "node-1").with("ref", "node-1", own);
+    let advice = the_only(&own, "BA107");
+    assert_eq!(commands(&advice), ["kubectl patch deployment ref -n"], "it keeps to its own fence");
+    completes(&own, &advice);
+}
+
+#[test]
+fn ba107_is_exact_only_where_nobody_else_goes_by_the_label() {
+    let pin = |node: &str| json!({"nodeSelector": {"kubernetes.io/hostname": node}});
+    let asks = || json!({"affinity": guides_affinity()});
+    let world = || {
+        World::new(&["node-1", "node-2"])
+            .label("node-1", "kubernetes.io/hostname", "node-1")
+            .label("node-2", "kubernetes.io/hostname", "node-2")
+            .with("ref", "node-1", pin("node-1"))
+    };
+    for (world, told) in [
+        (world(), None),
+        (world().with("web", "node-1", json!({})), None),
+        (world().label("node-2", "node_for", "models"), Some("node-2 may take its pods as well")),
+        (world().with("web", "node-2", asks()), Some("deployment/web may share nodes with it")),
+        (world().with("ref-b", "node-2", asks()), Some("deployment/ref-b may share nodes with it")),
+        (
+            world().with("ref-b", "node-2", pin("node-2")),
+            Some("it need not be kept apart from deployment/ref-b"),
+        ),
+    ] {
+        let advice = lints(&world).into_iter().find(|advice| advice.target.name == "ref").unwrap();
+        let proof = if told.is_some() { Proof::Unproven } else { Proof::Exact };
+        assert_eq!((advice.code, advice.proof), ("BA107", proof), "{told:?}");
+        let says = |start: &str| advice.assumptions.iter().any(|one| one.starts_with(start));
+        assert!(told.is_none_or(says), "{told:?} {:?}", advice.assumptions);
+        assert!(says("starting the pods of deployment/ref again"), "{:?}", advice.assumptions);
+        assert_eq!(advice.restarts(), 1);
+    }
+}
+
+#[test]
 fn lints_wait_until_what_is_felt_is_ended() {
     let world = World::new(&["node-1", "node-2"])
         .label("node-1", "kubernetes.io/hostname", "node-1")

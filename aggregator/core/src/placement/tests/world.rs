@@ -110,7 +110,8 @@ impl World {
         Self { nodes, pods: BTreeMap::new() }
     }
 
-    /// A model is named `ref...`, a daemon `exporter`, a pod without owner `bare`; all others are scanners.
+    /// A model is named `ref...`, a daemon `exporter`, a pod without owner `bare`, one of the system
+    /// `coredns`; all others are scanners.
     pub(super) fn with(mut self, name: &str, node: &str, template: Value) -> Self {
         let within = |value| Value::from_iter([("spec", value)]);
         let object = within(Value::from_iter([("template", within(template))]));
@@ -132,6 +133,7 @@ impl World {
     fn who(name: &str) -> WhoRef {
         match name {
             "exporter" => who("monitoring", "exporter-x", Some(("DaemonSet", "exporter")), Role::Other),
+            "coredns" => who("kube-system", "coredns-x", Some(("Deployment", name)), Role::Other),
             "bare" => who("certifai", name, None, Role::Other),
             _ if name.starts_with("ref") => {
                 who("refmodels", &format!("{name}-x"), Some(("Deployment", name)), Role::Model)
@@ -213,6 +215,22 @@ impl World {
         for Action { command, json_patch, object, .. } in &advice.actions {
             self.run(command, json_patch, &object.name).unwrap();
         }
+    }
+
+    /// Types every command of all advice, whatever comes of it.
+    pub(super) fn carry_out_blindly(&mut self, advice: &[Advice]) {
+        for Action { command, json_patch, object, .. } in advice.iter().flat_map(|advice| &advice.actions) {
+            let _ = self.run(command, json_patch, &object.name);
+        }
+    }
+
+    /// Those that no node would take, were they started again.
+    pub(super) fn homeless(&self) -> Vec<&str> {
+        let is_taken = |name: &str| {
+            let rules = self.rules(name);
+            self.nodes.iter().any(|(node, machine)| rules.admit(node, machine))
+        };
+        self.pods.keys().map(String::as_str).filter(|name| !is_taken(name)).collect()
     }
 
     /// Carries the inverse steps out in the reverse order.
