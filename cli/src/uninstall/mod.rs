@@ -2,7 +2,8 @@
 //!
 //! Berth itself is gone with `kubectl delete -k deploy/`. What people did by its advice stays: labels
 //! and taints under `node_for` and `berth.dev/`, and pod templates that mention them. Deliberately
-//! absent: removing anything.
+//! absent: removing anything, and telling what advice completed under a key of the people's own from what
+//! was there before it; a note says so.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -18,11 +19,17 @@ mod traces;
 
 use traces::{Trace, Workload};
 
+/// What the list cannot know: advice completes a fence under whatever key it was begun.
+const OTHER_KEYS: &str = "only `node_for` and `berth.dev/` are looked for: labels, taints, tolerations and affinity \
+                          that advice completed under a key of your own, such as `role`, are yours, and not listed";
+
 /// Flags of `berth uninstall`.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(after_help = "Examples:\n  # What is left, and the command that removes each of it\n  \
     berth uninstall --check\n\n\
-    Nothing is removed. Berth itself goes with `kubectl delete -k deploy/`. Exits 1 when something is left.")]
+    Nothing is removed. Berth itself goes with `kubectl delete -k deploy/`. Exits 1 when something is left.\n\
+    Looks for the keys `node_for` and `berth.dev/` only: where advice completed a fence that you began under\n\
+    another, such as `role`, its labels, taints, tolerations and affinity are yours, and not listed.")]
 pub struct Args {
     /// Name what is left; nothing is changed.
     #[arg(long)]
@@ -50,6 +57,7 @@ pub async fn run(args: Args, target: &Target, output: &Output) -> anyhow::Result
         Format::Name => output.names(left.left.iter().map(|one| format!("{}/{}", one.kind, one.name)))?,
         Format::Table | Format::Wide => output.text(&render(&left.left))?,
     }
+    output.note(OTHER_KEYS);
     Ok(if left.left.is_empty() { Exit::Done } else { Exit::Found })
 }
 

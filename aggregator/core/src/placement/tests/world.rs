@@ -220,7 +220,7 @@ impl World {
     /// Types every command of all advice, whatever comes of it.
     pub(super) fn carry_out_blindly(&mut self, advice: &[Advice]) {
         for Action { command, json_patch, object, .. } in advice.iter().flat_map(|advice| &advice.actions) {
-            let _ = self.run(command, json_patch, &object.name);
+            drop(self.run(command, json_patch, &object.name));
         }
     }
 
