@@ -173,6 +173,13 @@ impl<'a> Begun<'a> {
             |rules: &Rules| !fence.lets_in(rules) && nodes.iter().any(|node| self.takes(*node, rules));
         let elsewhere = self.survey.which(|machine| !fence.is_label_of(machine));
         let stuck = |rules: &Rules| comes(rules) && !elsewhere.iter().any(|node| self.takes(*node, rules));
+        // Whose template is not known, as during a rollout, is not led past the taint.
+        let is_patched = |pod: &Pod<'_>| models.iter().any(|(workload, _)| workload.object == pod.owner);
+        let would_lose = |rules: &Rules| fence.attracts(rules) && !fence.lets_in(rules);
+        let lost = |pod: &Pod<'_>| pod.rules.is_some_and(would_lose) && !is_patched(pod);
+        if self.survey.pods.iter().any(|pod| pod.role == Role::Model && lost(pod)) {
+            return None;
+        }
         let (_, guest) = self.others.iter().find(|(rules, _)| comes(rules))?;
         let kept_off = self.models(|rules| !fence.attracts(rules)).into_iter().map(|(_, rules)| rules);
         if kept_off.chain(self.others.keys().copied()).any(stuck) {

@@ -77,7 +77,7 @@ impl<'a> Pin<'a> {
         let mut assumptions = vec![format!("no volume of theirs is on {name}; volumes are not read")];
         assumptions.extend(elsewhere);
         assumptions.push(format!("starting the pods of {owner} again, as the patch does, does no harm"));
-        if proof == Proof::Exact {
+        if survey.which(|machine| fence.is_label_of(machine)).iter().all(|labelled| *labelled == self.node) {
             assumptions.push(format!(
                 "{name} alone bears {} so far: once another node that takes these pods does, they outlive either",
                 fence.label()

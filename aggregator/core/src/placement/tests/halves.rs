@@ -212,6 +212,23 @@ fn a_model_that_asks_for_one_node_by_its_name_is_ba107() {
 }
 
 #[test]
+fn a_node_is_not_tainted_while_a_model_that_needs_it_is_rolled_out() {
+    let asks = |extra: &str| json!({"nodeSelector": {"role": "pytorch"}, "tolerations": [{"key": extra, "operator": "Exists"}]});
+    let world = World::new(&["node-1", "node-2"])
+        .label("node-1", "role", "pytorch")
+        .with("ref", "node-1", asks("a"))
+        .with("ref-b", "node-1", asks("b"))
+        .with("web", "node-2", json!({}));
+    assert_eq!(codes(&world), ["BA103"]);
+    let mut landscape = world.landscape(false);
+    let mut next = landscape.nodes[0].containers[1].clone();
+    next.who = who("refmodels", "ref-b-y", Some(("Deployment", "ref-b")), Role::Model);
+    next.rules = landscape.nodes[0].containers[0].rules.clone();
+    landscape.nodes[0].containers.push(next);
+    assert_eq!(advise(&landscape, NOW).advice, []);
+}
+
+#[test]
 fn all_that_is_advised_at_once_can_be_done_at_once() {
     let both = json!({"nodeSelector": {"disk": "ssd", "zone": "a"}});
     let labelled =
