@@ -70,6 +70,7 @@ doc: ## Build the documentation, and fail on a broken link
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 install: build ## Put the programs below PREFIX
+	@test -n "$(PREFIX)" || { echo 'make install: PREFIX is empty; leave it out for /usr/local' >&2; exit 2; }
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -s -m 0755 $(addprefix $(TARGET)/,$(PROGRAMS)) "$(DESTDIR)$(PREFIX)/bin"
 	ln -sf berth "$(DESTDIR)$(PREFIX)/bin/kubectl-berth"

@@ -119,6 +119,8 @@ fn tenant(subject: &SubjectView, cluster: Option<&Cluster>) -> Option<Tenant> {
             memory: subject.peaks.memory_bytes_max.map(MemoryBytes),
         },
         requests: subject.requests,
+        // Nothing was seen of it yet.
+        seen_since: subject.first_sample.unwrap_or(AxisNsec(u64::MAX)),
         rules: cluster.and_then(|cluster| Some(Arc::clone(&cluster.pod(&who.pod_uid)?.fields.rules))),
     })
 }

@@ -58,8 +58,7 @@ pub(super) fn pod(pod: api::Pod, roster: &Roster) -> Option<Object<Pod>> {
 
 pub(super) fn group(metadata: ObjectMeta) -> Option<Object<Group>> {
     let labels = metadata.labels.clone().unwrap_or_default();
-    let role = labelled(&labels).map(|given| given.role);
-    let fields = Group { role, controller: controller(&metadata) };
+    let fields = Group { role: labelled(&labels), controller: controller(&metadata) };
     object(metadata, fields)
 }
 

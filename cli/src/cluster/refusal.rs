@@ -95,13 +95,12 @@ impl Wish<'_> {
 
     /// What an administrator must grant.
     fn permission(&self) -> String {
-        let Self { verb, resource, namespace, .. } = self;
+        let Self { verb, resource, name, namespace } = self;
+        let role = if *name == "berth-operator" { "berth-operator" } else { "berth-viewer" };
         if namespace.is_empty() {
             format!("a ClusterRole that allows {verb} on {resource}")
         } else {
-            format!(
-                "a Role that allows {verb} on {resource}; the Role berth-viewer that comes with Berth does"
-            )
+            format!("a Role that allows {verb} on {resource}; the Role {role} that comes with Berth does")
         }
     }
 }

@@ -70,7 +70,7 @@ pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<E
 
 fn note(subjects: &[Subject], suggestions: &[Suggestion]) -> &'static str {
     if suggestions.iter().any(Suggestion::is_command) {
-        "a pod's label ends with the pod: to keep a role, put berth.dev/role into the pod template"
+        "a pod's own label ends with the pod: to keep a role, label what controls it, or its pod template"
     } else if !suggestions.is_empty() {
         "the workloads stand in the file that berth-aggregator's --config names"
     } else if suggest::has_pods(subjects) {

@@ -3,6 +3,8 @@
 //! The rule is the core's; what is here is only its way from and to a command. Deliberately absent: a
 //! call that labels anything.
 
+use std::collections::HashSet;
+
 use berth::wire;
 use berth_core::roles::suggest;
 use berth_core::who::{Owner, Role, Who as CoreWho};
@@ -30,8 +32,15 @@ impl Suggestion {
 
 /// In the order of the subjects; a pod's containers that have one mend have one suggestion.
 pub(super) fn suggestions(subjects: &[Subject]) -> Vec<Suggestion> {
-    let mut all: Vec<Suggestion> = subjects.iter().filter_map(|subject| guess(&subject.who)).collect();
-    all.dedup_by(|one, before| one.mend == before.mend && one.who.pod == before.who.pod);
+    let pod = |who: &Who| (who.namespace.clone(), who.pod.clone());
+    let has_role = |who: &&Who| !matches!(who.role, wire::Role::Other | wire::Role::Unspecified);
+    // Their sandboxes have none.
+    let named: HashSet<_> = subjects.iter().map(|subject| &subject.who).filter(has_role).map(pod).collect();
+    let unnamed = subjects.iter().map(|subject| &subject.who).filter(|who| !named.contains(&pod(who)));
+    let mut known = HashSet::new();
+    let mut all: Vec<Suggestion> = unnamed.filter_map(guess).collect();
+    // Off Kubernetes each has an entry of its own, and the mend does not say whose.
+    all.retain(|one| !one.is_command() || known.insert(one.mend.clone()));
     all
 }
 
@@ -87,10 +96,12 @@ mod tests {
             subject("a", "main", wire::Role::Other),
             subject("a", "side", wire::Role::Other),
             subject("b", "main", wire::Role::Scanner),
+            subject("b", "", wire::Role::Other),
         ];
         let all = suggestions(&subjects);
         let mends: Vec<_> = all.iter().map(|one| (one.role, one.is_command(), one.mend.as_str())).collect();
-        assert_eq!(mends, [(Role::Scanner, true, "kubectl label pod -n shop a berth.dev/role=scanner")]);
+        let command = "kubectl label job -n shop nightly berth.dev/role=scanner";
+        assert_eq!(mends, [(Role::Scanner, true, command)]);
     }
 
     #[test]

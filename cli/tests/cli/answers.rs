@@ -166,7 +166,7 @@ fn roles_come_with_their_reasons_and_suggestions_can_be_pasted() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert!(ended.stdout.contains("label berth.dev/role"));
     let ended = ask(script(), &["roles", "--suggest"]);
-    assert!(ended.stdout.contains("\nkubectl label pod -n scans nightly-x9 berth.dev/role=scanner\n"));
+    assert!(ended.stdout.contains("\nkubectl label job -n scans scan berth.dev/role=scanner\n"));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Error};
-use berth_kit::cluster::{Cluster, Id, Images, Tools};
+use anyhow::{Context, Error, ensure};
+use berth_kit::cluster::{CLUSTERS, Cluster, Id, Images, Tools};
 use clap::{Parser, ValueEnum};
 
 /// The environment, or what is needed of it, is missing.
@@ -35,17 +35,24 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let id = Id::new(args.number).context("choose a smaller number of a cluster")?;
+    let id = Id::new(args.number)
+        .with_context(|| format!("there is no cluster {}: choose a number below {CLUSTERS}", args.number))?;
     let tools = Tools::find().map_err(Error::msg)?;
+    let down = match args.number {
+        0 => "make cluster-down".to_owned(),
+        number => format!("BERTH_CLUSTER={number} make cluster-down"),
+    };
     match args.verb {
         Verb::Down => Cluster::remove(id, &tools),
         Verb::Up => {
+            // Another one of this number would end it, and what it holds.
+            ensure!(!Cluster::is_there(id), "cluster {number} is up: {down} ends it", number = args.number);
             let images = Images::find().map_err(Error::msg)?;
             let kubeconfig = Cluster::leave_up(id, &tools, &images)?;
             eprintln!(
                 "Kubernetes is up, with nodes node-a and node-b and Berth's images on both. To use it, and to end \
                  it:\n\n    export KUBECONFIG={}\n    export PATH=\"{}:$PATH\"\n    kubectl get nodes\n    \
-                 kubectl apply -k deploy/\n    make cluster-down\n",
+                 kubectl apply -k deploy/\n    {down}\n",
                 kubeconfig.display(),
                 tools.programs().display(),
             );

@@ -209,17 +209,19 @@ impl Cluster {
     /// By the pod's label, its controllers', its namespace's; else by a selector.
     fn role(&self, pod: &Object<Pod>) -> Given {
         let fields = &pod.fields;
-        let label =
-            |role: Role, of: String| Given { role, reason: format!("label {ROLE_LABEL} of {of}").into() };
+        let of = |given: &Given, of: String| {
+            let reason = given.reason.replacen(ROLE_LABEL, &format!("{ROLE_LABEL} of {of}"), 1);
+            Given { role: given.role, reason: reason.into() }
+        };
         let controller = || {
             self.owners(pod).find_map(|(owner, group)| {
-                Some(label(group?.role?, format!("{} {}", owner.kind, owner.name)))
+                Some(of(group?.role.as_ref()?, format!("{} {}", owner.kind, owner.name)))
             })
         };
         let namespace = || {
             let place = Place { namespace: String::new(), name: pod.place.namespace.clone() };
             let group = self.groups.get(&GroupKind::Namespace)?.get(&place)?;
-            Some(label(group.fields.role?, format!("namespace {}", place.name)))
+            Some(of(group.fields.role.as_ref()?, format!("namespace {}", place.name)))
         };
         let labelled = fields.labelled.clone().or_else(controller).or_else(namespace);
         labelled.or_else(|| fields.selected.clone()).unwrap_or_else(nobody_said)

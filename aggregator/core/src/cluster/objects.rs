@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    placement::InForce,
-    roles::Given,
-    scheduling::Rules,
-    who::{Owner, Role},
-};
+use crate::{placement::InForce, roles::Given, scheduling::Rules, who::Owner};
 
 /// An object's place among those of its kind: at any moment there is one of it at most.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +61,7 @@ pub struct Container {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
     /// The role that its label gives to its pods.
-    pub role: Option<Role>,
+    pub role: Option<Given>,
     /// What controls it.
     pub controller: Option<Owner>,
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::roles::labelled;
 use crate::sizing::{CpuMilli, MemoryBytes};
 
 fn object<T>(namespace: &str, name: &str, fields: T) -> Object<T> {
@@ -45,6 +46,8 @@ fn applied(cluster: &mut Cluster, pod: Object<Pod>) {
 
 fn grouped(cluster: &mut Cluster, kind: GroupKind, name: &str, role: Option<Role>, by: Option<Owner>) {
     let namespace = if kind == GroupKind::Namespace { "" } else { "shop" };
+    let label = role.map(|role| BTreeMap::from([(ROLE_LABEL.to_owned(), role.name().to_owned())]));
+    let role = label.and_then(|label| labelled(&label));
     let group = object(namespace, name, Group { role, controller: by });
     cluster.take(News::Group(kind, Event::Apply(group)));
 }
@@ -113,6 +116,12 @@ fn the_nearest_label_decides_and_a_selector_where_there_is_none() {
     assert_eq!(role(&cluster, "m-1-x"), (Role::Model, "preset kserve".to_owned()));
     grouped(&mut cluster, GroupKind::Namespace, "shop", Some(Role::Scanner), None);
     assert_eq!(role(&cluster, "m-1-x"), (Role::Scanner, "label berth.dev/role of namespace shop".to_owned()));
+    let typo = BTreeMap::from([(ROLE_LABEL.to_owned(), "modle".to_owned())]);
+    let group = object("", "shop", Group { role: labelled(&typo), controller: None });
+    cluster.take(News::Group(GroupKind::Namespace, Event::Apply(group)));
+    let said =
+        "label berth.dev/role of namespace shop is \"modle\": write model, scanner, load-generator or other";
+    assert_eq!(role(&cluster, "m-1-x"), (Role::Other, said.to_owned()));
     grouped(&mut cluster, GroupKind::ReplicaSet, "m-1", None, Some(by("Deployment", "m")));
     grouped(&mut cluster, GroupKind::Deployment, "m", Some(Role::LoadGenerator), None);
     assert_eq!(

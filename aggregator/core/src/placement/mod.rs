@@ -87,6 +87,8 @@ pub struct Tenant {
     pub peak: Peak,
     /// What it asks for.
     pub requests: InForce,
+    /// Since when its use is known.
+    pub seen_since: AxisNsec,
     /// What its pod says about nodes; `None` where nobody told us, as off Kubernetes.
     pub rules: Option<Arc<Rules>>,
 }

@@ -3,7 +3,10 @@
 //! Without requests the scheduler packs pods as if they used nothing. Jobs are passed over: the
 //! template of one that runs cannot be changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     advice::{Action, Advice, ObjectRef, Proof},
@@ -30,6 +33,9 @@ const WORTH_PERCENT: u64 = 10;
 /// is (171 %), and a rollout's head room is not.
 const FAR_ABOVE_PERCENT: u64 = 150;
 
+/// A cut waits until a workload was seen this long: models load and warm up in their first minutes.
+const SEEN_FOR: Duration = Duration::from_secs(15 * 60);
+
 /// What is wrong, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -53,6 +59,8 @@ struct Workload {
     nodes: BTreeSet<usize>,
     pods: BTreeSet<ObjectRef>,
     containers: BTreeMap<String, Sized>,
+    /// The first of its pods.
+    seen_since: AxisNsec,
 }
 
 /// The advice, and notes on pods that nothing is known to control: the API server refuses to change
@@ -73,7 +81,11 @@ pub(super) fn requests(
         let beside = workload.nodes.iter().any(is_mixed);
         let faults = workload.containers.values().filter_map(|sized| fault(*sized));
         let fault = faults.max().filter(|fault| match fault {
-            Fault::TooLarge | Fault::TooSmall => workload.role == Role::Model,
+            Fault::TooSmall => workload.role == Role::Model,
+            // Who is held up uses less than it needs, and a peak may still come.
+            Fault::TooLarge => {
+                workload.role == Role::Model && hurt.is_empty() && now.since(workload.seen_since) >= SEEN_FOR
+            }
             Fault::Missing => beside,
             Fault::Unknown => beside && !hurt.is_empty(),
         })?;
@@ -98,7 +110,9 @@ fn workloads(survey: &Survey<'_>) -> BTreeMap<ObjectRef, Workload> {
             nodes: BTreeSet::new(),
             pods: BTreeSet::new(),
             containers: BTreeMap::new(),
+            seen_since: pod.seen_since,
         });
+        workload.seen_since = workload.seen_since.min(pod.seen_since);
         workload.nodes.insert(pod.node);
         workload.pods.insert(pod.itself.clone());
         for (name, peak, in_force) in &pod.containers {

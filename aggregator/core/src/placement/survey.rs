@@ -7,6 +7,7 @@ use crate::{
     placement::{InForce, Landscape, NodeSpace},
     scheduling::{Machine, Rules},
     sizing::{CpuMilli, MemoryBytes, Peak},
+    time::AxisNsec,
     who::{Role, Who},
 };
 
@@ -52,6 +53,8 @@ pub(super) struct Pod<'a> {
     pub(super) node: usize,
     pub(super) need: Room,
     pub(super) containers: Vec<(String, Peak, InForce)>,
+    /// Since when its use is known.
+    pub(super) seen_since: AxisNsec,
     /// What it says about nodes; `None` where nobody told us.
     pub(super) rules: Option<&'a Rules>,
     system: bool,
@@ -98,8 +101,9 @@ impl<'a> Survey<'a> {
                 let peak = Peak { cpu, ..tenant.peak };
                 let pod = pods
                     .entry((node, pod_of(who)))
-                    .or_insert_with_key(|(_, itself)| new_pod(who, itself, node));
+                    .or_insert_with_key(|(_, itself)| new_pod(who, itself, node, tenant.seen_since));
                 pod.need = pod.need.and(need(who.role, peak));
+                pod.seen_since = pod.seen_since.min(tenant.seen_since);
                 pod.rules = pod.rules.or(tenant.rules.as_deref());
                 // A sandbox has neither a role nor a name.
                 if who.role != Role::Other {
@@ -171,7 +175,7 @@ pub(super) fn is_system(who: &Who) -> bool {
     who.pod.is_empty() || SYSTEM_NAMESPACES.contains(&who.namespace.as_str())
 }
 
-fn new_pod<'a>(who: &Who, itself: &ObjectRef, node: usize) -> Pod<'a> {
+fn new_pod<'a>(who: &Who, itself: &ObjectRef, node: usize, seen_since: AxisNsec) -> Pod<'a> {
     Pod {
         itself: itself.clone(),
         owner: owner_of(who),
@@ -179,6 +183,7 @@ fn new_pod<'a>(who: &Who, itself: &ObjectRef, node: usize) -> Pod<'a> {
         node,
         need: Room::default(),
         containers: Vec::new(),
+        seen_since,
         rules: None,
         system: is_system(who),
     }

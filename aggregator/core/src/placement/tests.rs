@@ -38,7 +38,7 @@ fn scanner(name: &str) -> WhoRef {
 
 fn tenant(who: WhoRef, cpu_milli: u64) -> Tenant {
     let peak = Peak { cpu: Some(CpuMilli(cpu_milli)), memory: Some(MemoryBytes(200 * MI)) };
-    Tenant { who, peak, requests: InForce::Unknown, rules: None }
+    Tenant { who, peak, requests: InForce::Unknown, seen_since: AxisNsec(0), rules: None }
 }
 
 fn node(name: &str, cpus: u32, containers: Vec<Tenant>) -> NodeSpace {
@@ -377,6 +377,22 @@ fn requests_in_force_decide_the_code() {
     assert_eq!(code(Some(3000), Some(3072)), Some("BA202"), "the guide's own template");
     assert_eq!(code(None, Some(240)), Some("BA203"));
     assert_eq!(code(Some(1900), Some(256)), None, "too little to change anything");
+}
+
+#[test]
+fn no_request_is_cut_while_the_model_is_hurt_or_hardly_known() {
+    let minute = 60_000_000_000;
+    let advised = |hurt: bool, minutes: u64| {
+        let mut landscape = guides_cluster();
+        landscape.episodes.retain(|_| hurt);
+        for tenant in landscape.nodes.iter_mut().flat_map(|node| &mut node.containers) {
+            let (cpu, memory) = (Some(CpuMilli(3000)), Some(MemoryBytes(3072 * MI)));
+            tenant.requests = InForce::Known { cpu, memory };
+            tenant.seen_since = AxisNsec(NOW.0 - minutes * minute);
+        }
+        run(&landscape).advice.iter().any(|advice| advice.code == "BA202")
+    };
+    assert_eq!([advised(false, 15), advised(false, 14), advised(true, 60)], [true, false, false]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! one of [`SCANNER_WORDS`] or [`LOAD_WORDS`]; an owner that is a Job; a name that contains one of
 //! [`MODEL_NAMES`].
 
-use crate::who::{Role, Who};
+use crate::who::{Owner, Role, Who};
 
 use super::ROLE_LABEL;
 
@@ -18,6 +18,9 @@ const LOAD_WORDS: [&str; 5] = ["loadgen", "loadtest", "locust", "k6", "vegeta"];
 /// What the names of model servers contain.
 const MODEL_NAMES: [&str; 10] =
     ["model", "predict", "serving", "inference", "triton", "vllm", "kserve", "seldon", "sklearn", "xgboost"];
+
+/// Controllers whose label gives a role to their pods.
+const LABELLED_KINDS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"];
 
 /// A guess at somebody's role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +68,14 @@ fn mend(who: &Who, role: Role) -> String {
     if who.namespace.is_empty() || who.pod.is_empty() || who.pod_uid.is_empty() {
         return format!("add {ROLE_LABEL}: {} to the labels of its entry under workloads", role.name());
     }
-    let (namespace, pod) = (quoted(&who.namespace), quoted(&who.pod));
-    format!("kubectl label pod -n {namespace} {pod} {ROLE_LABEL}={}", role.name())
+    // A label of the controller holds for the pods to come too.
+    let labels = |owner: &&Owner| LABELLED_KINDS.contains(&owner.kind.as_str());
+    let (kind, name) = match who.owner.as_ref().filter(labels) {
+        Some(owner) => (owner.kind.to_lowercase(), &owner.name),
+        None => ("pod".to_owned(), &who.pod),
+    };
+    let (namespace, name) = (quoted(&who.namespace), quoted(name));
+    format!("kubectl label {kind} -n {namespace} {name} {ROLE_LABEL}={}", role.name())
 }
 
 /// As a shell takes it for one word: names from cgroup paths may hold anything.
@@ -82,7 +91,6 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::who::Owner;
 
     fn who(pod: &str, owner: Option<(&str, &str)>) -> Who {
         Who {
@@ -118,6 +126,8 @@ mod tests {
     fn the_mend_is_a_command_where_there_is_kubernetes() {
         let suggested = suggest([&who("refmodel-0", None)]);
         assert_eq!(suggested[0].mend, "kubectl label pod -n shop refmodel-0 berth.dev/role=model");
+        let owned = suggest([&who("refmodel-7d-abc", Some(("Deployment", "refmodel")))]);
+        assert_eq!(owned[0].mend, "kubectl label deployment -n shop refmodel berth.dev/role=model");
         let bare = Who { pod_uid: String::new(), namespace: String::new(), ..who("refmodel-0", None) };
         assert!(suggest([&bare])[0].mend.starts_with("add berth.dev/role: model to"));
     }

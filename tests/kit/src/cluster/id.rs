@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 const BASE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 
 /// How many clusters there can be: each has a /20 of the /15.
-const CLUSTERS: u8 = 32;
+pub const CLUSTERS: u8 = 32;
 
 /// The /24s of a cluster's /20: its machines, the pods of node after node, its Services.
 const MACHINES: u8 = 0;

@@ -31,7 +31,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use rustix::process::kill_process;
 
-pub use id::Id;
+pub use id::{CLUSTERS, Id};
 pub use images::Images;
 pub use rustix::process::Signal;
 pub use tools::Tools;
@@ -86,6 +86,11 @@ impl Cluster {
         let kubeconfig = cluster.kubeconfig();
         std::mem::forget(cluster);
         Ok(kubeconfig)
+    }
+
+    /// Something of the cluster of this number is there.
+    pub fn is_there(id: Id) -> bool {
+        link(id).is_dir()
     }
 
     /// Ends whatever there is of the cluster of this number, whoever started it.
