@@ -47,7 +47,7 @@ pub struct Contents {
     pub reference: String,
     /// How its container starts.
     pub config: Value,
-    /// Every file and link of its layers, and its mode.
+    /// Every file and link of its layers, and its mode; of a symbolic link 0.
     pub files: Vec<(PathBuf, u32)>,
 }
 
@@ -65,7 +65,9 @@ pub fn read(archive: &Path) -> anyhow::Result<Contents> {
         for entry in tar::Archive::new(layer.as_slice()).entries()? {
             let entry = entry?;
             if !entry.header().entry_type().is_dir() {
-                files.push((entry.path()?.into_owned(), entry.header().mode()?));
+                let is_link = entry.header().entry_type().is_symlink();
+                let mode = if is_link { 0 } else { entry.header().mode()? };
+                files.push((entry.path()?.into_owned(), mode));
             }
         }
     }
