@@ -59,7 +59,7 @@ fn the_commands_that_look_answer_who_may_look_and_refuse_more_with_the_mend() {
         ("kubectl berth roles -o name", format!("pod/{}", pod.name)),
         ("kubectl berth top --once", pod.name.clone()),
         ("kubectl berth samples --node node-a | head -n 20", pod.name.clone()),
-        ("kubectl berth report -w -o json | head -n 1", r#""event":"reset""#.to_owned()),
+        ("timeout 5 kubectl berth report -w -o json", r#""event":"reset""#.to_owned()),
         ("kubectl berth advise -o json", r#""advice":["#.to_owned()),
         ("kubectl berth roles -o yaml", format!("owner_name: {MODEL}")),
     ] {
@@ -77,6 +77,11 @@ fn the_commands_that_look_answer_who_may_look_and_refuse_more_with_the_mend() {
         assert_eq!(said.code, Some(code), "{line}: {}{}", said.out, said.err);
         assert!(said.err.contains(expected), "{line}: {}", said.err);
     }
+    // One that no node takes is not passed over in silence.
+    stage.apply(&model(&json!({"nodeSelector": {"nowhere": "true"}})));
+    wait_every(ASK_AGAIN, "the model that waits", SOON, || {
+        ask("kubectl berth report").err.contains("is a model and was not started yet").then_some(())
+    });
     // Nodes are not theirs to list, which is said and is no failure.
     let status = ask("kubectl berth status");
     assert!(status.err.contains("nodes"), "{}{}", status.out, status.err);

@@ -20,6 +20,7 @@ use crate::{
     edge::refused,
     ingest::Nodes,
     journal::{Journal, Place, Revised, Since},
+    kubernetes::Directory,
     tasks::{Stop, Tasks, stopping},
 };
 
@@ -224,7 +225,10 @@ impl Episodes for EpisodeService {
         &self,
         request: Request<wire::ListModelsRequest>,
     ) -> Result<Response<wire::ListModelsResponse>, Status> {
-        let mut list = models::list(&self.nodes.all(), &request.into_inner().try_into()?);
+        let filter = request.into_inner().try_into()?;
+        let cluster = self.nodes.directory().map(Directory::read);
+        let mut list = models::list(&self.nodes.all(), cluster.as_deref(), &filter);
+        drop(cluster);
         list.notes.extend(self.nodes.names().and_then(|view| view.note()));
         answer(list, "name a node or a namespace")
     }

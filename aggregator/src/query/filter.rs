@@ -126,6 +126,11 @@ impl ModelFilter {
     pub(super) fn matches(&self, who: &Who) -> bool {
         is(self.namespace.as_deref(), who.namespace.as_str())
     }
+
+    /// A model that is on no node yet may match.
+    pub(super) fn is_in(&self, namespace: &str) -> bool {
+        self.node.is_none() && is(self.namespace.as_deref(), namespace)
+    }
 }
 
 /// Which subjects.

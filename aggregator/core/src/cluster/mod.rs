@@ -122,6 +122,13 @@ impl Cluster {
         self.pods.get(place).filter(|pod| pod.fields.cgroup_uid == uid)
     }
 
+    /// Models of which no container was started yet, as while no node takes them.
+    pub fn unstarted_models(&self) -> impl Iterator<Item = &Place> {
+        let waits = |pod: &&Object<Pod>| pod.fields.containers.iter().all(|container| container.id.is_none());
+        let is_model = |pod: &&Object<Pod>| self.role(pod).role == Role::Model;
+        self.pods.all().filter(waits).filter(is_model).map(|pod| &pod.place)
+    }
+
     /// Who a container on a node is; `None`: its pod is not known, or runs elsewhere.
     pub fn identify(&self, node: &str, container: &ContainerSubject) -> Option<Found> {
         let pod = self.pod(container.pod_uid.as_deref()?)?;

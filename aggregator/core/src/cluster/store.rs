@@ -73,6 +73,11 @@ impl<T: PartialEq> Store<T> {
         self.objects.get(place).map(AsRef::as_ref)
     }
 
+    /// Every one.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Object<T>> {
+        self.objects.values().map(AsRef::as_ref)
+    }
+
     /// Those of a namespace.
     pub(super) fn within(&self, namespace: &str) -> impl Iterator<Item = &Object<T>> {
         let first = Place { namespace: namespace.to_owned(), name: String::new() };

@@ -105,6 +105,23 @@ fn the_owner_is_the_one_that_people_know_whichever_object_comes_first() {
 }
 
 #[test]
+fn a_model_that_no_container_was_started_of_waits() {
+    let mut cluster = Cluster::default();
+    for name in ["runs", "waits"] {
+        applied(&mut cluster, pod(name, Some(by("Deployment", "m"))));
+    }
+    let waiting = |cluster: &Cluster| -> Vec<String> {
+        cluster.unstarted_models().map(|place| place.name.clone()).collect()
+    };
+    let mut unstarted = pod("waits", Some(by("Deployment", "m")));
+    (unstarted.fields.containers[0].id, unstarted.fields.node) = (None, String::new());
+    applied(&mut cluster, unstarted);
+    assert_eq!(waiting(&cluster), [""; 0], "nobody said that it is a model");
+    grouped(&mut cluster, GroupKind::Deployment, "m", Some(Role::Model), None);
+    assert_eq!(waiting(&cluster), ["waits"]);
+}
+
+#[test]
 fn the_nearest_label_decides_and_a_selector_where_there_is_none() {
     let mut cluster = Cluster::default();
     let given = |role, reason: &str| Some(Given { role, reason: reason.into() });
