@@ -57,6 +57,17 @@ fn stage_with(spec: &Value, node: &str) -> Option<Stage> {
     Some(stage)
 }
 
+/// With the guide's label on node-a, a model that keeps to it, and a pod that may come there too.
+fn stage_with_half_a_fence() -> Option<Stage> {
+    let spec = json!({"affinity": affinity(GUIDE), "tolerations": [toleration(GUIDE)]});
+    let stage = Stage::with_berth()?;
+    stage.open_shop();
+    stage.label("node-a", GUIDE);
+    stage.start_on("node-a", &model(&spec));
+    stage.apply(&other("nginx", &json!([])));
+    Some(stage)
+}
+
 impl Stage {
     fn label(&self, node: &str, (key, value): (&str, &str)) {
         self.shell.must(&format!("kubectl label node {node} {key}={value}"));
@@ -145,12 +156,7 @@ impl Stage {
 
 #[test]
 fn s1_07_the_taint_for_models_is_advised_tried_dry_applied_and_undone() {
-    let spec = json!({"affinity": affinity(GUIDE), "tolerations": [toleration(GUIDE)]});
-    let Some(stage) = Stage::with_berth() else { return };
-    stage.open_shop();
-    stage.label("node-a", GUIDE);
-    stage.start_on("node-a", &model(&spec));
-    stage.apply(&other("nginx", &json!([])));
+    let Some(stage) = stage_with_half_a_fence() else { return };
     let advice = stage.advised("BA103");
     let before = stage.nodes();
     stage.follow(&advice);
@@ -163,12 +169,7 @@ fn s1_07_the_taint_for_models_is_advised_tried_dry_applied_and_undone() {
 
 #[test]
 fn s1_08_one_half_of_the_fence_alone_is_completed_by_the_other() {
-    let spec = json!({"affinity": affinity(GUIDE), "tolerations": [toleration(GUIDE)]});
-    let Some(stage) = Stage::with_berth() else { return };
-    stage.open_shop();
-    stage.label("node-a", GUIDE);
-    stage.start_on("node-a", &model(&spec));
-    stage.apply(&other("nginx", &json!([])));
+    let Some(stage) = stage_with_half_a_fence() else { return };
     // The label without the taint repels nobody.
     let taint = stage.advised("BA103");
     stage.follow(&taint);
