@@ -44,18 +44,16 @@ fn a_namespace_with_a_quota_admits_every_pod_of_berth() {
     stage.shell.must(&format!("kubectl create quota mem-cpu-demo -n berth-system --hard={hard}"));
     stage.install();
     stage.shell.must("kubectl -n berth-system scale deployment/berth-loadgen --replicas=1");
-    let parts = ["daemonset/berth-agent", "deployment/berth-aggregator", "deployment/berth-loadgen"];
-    let [agents, aggregator, workers] = parts.map(|part| {
-        wait_every(ASK_AGAIN, "every pod to be admitted", SOON, || {
-            let status = stage.shell.get(&format!("-n berth-system {part}"))["status"].clone();
-            let count = |field: &str| status[field].as_u64();
-            let wanted =
-                count("desiredNumberScheduled").or(Some(if part == "daemonset/berth-agent" { 2 } else { 1 }));
-            let made = count("currentNumberScheduled").or(count("replicas"));
-            (made.is_some() && made == wanted).then_some(made)
-        })
-    });
-    assert_eq!([agents, aggregator, workers], [Some(2), Some(1), Some(1)]);
+    for (part, made, wanted) in [
+        ("daemonset/berth-agent", "currentNumberScheduled", 2),
+        ("deployment/berth-aggregator", "replicas", 1),
+        ("deployment/berth-loadgen", "replicas", 1),
+    ] {
+        wait_every(ASK_AGAIN, part, SOON, || {
+            let part = stage.shell.get(&format!("-n berth-system {part}"));
+            (part["status"][made] == json!(wanted)).then_some(())
+        });
+    }
     let events = stage.shell.get("events -n berth-system --field-selector reason=FailedCreate");
     assert_eq!(list(&events, "/items"), &[] as &[Value]);
 }
