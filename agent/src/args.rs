@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use berth::{NodeName, ServerAddress, limits};
+use berth::{CpuList, NodeName, ServerAddress, limits};
 use clap::Parser;
 use tonic::transport::Uri;
-
-use crate::cpus::CpuList;
 
 /// Samples this node at high frequency and streams it to a Berth aggregator.
 #[derive(Debug, Parser)]

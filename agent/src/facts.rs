@@ -1,12 +1,9 @@
 //! What the node is and what it lets us see: read once, at the start.
 
 use anyhow::Context as _;
-use berth::NodeFacts;
+use berth::{CpuList, NodeFacts};
 
-use crate::{
-    cpus::CpuList,
-    host::{Child, HostRoot, is_stall_measured, read, text},
-};
+use crate::host::{Child, HostRoot, is_stall_measured, read, text};
 
 /// How deep the tree of cgroups is searched for processes; deeper ones are not made by any runtime.
 const TREE_DEPTH: usize = 12;

@@ -11,7 +11,6 @@ pub mod args;
 pub mod clock;
 pub mod columns;
 pub mod container;
-pub mod cpus;
 pub mod discovery;
 pub mod due;
 pub mod encode;
@@ -45,7 +44,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use berth::{Hello, Incarnation, NodeFacts, Seq};
+use berth::{CpuList, Hello, Incarnation, NodeFacts, Seq};
 use rustix::{
     process::{Resource, getrlimit, setrlimit},
     rand::{GetRandomFlags, getrandom},
@@ -55,7 +54,6 @@ use tracing::warn;
 
 use crate::{
     args::{Args, Config, UsageError},
-    cpus::CpuList,
     discovery::Discovery,
     host::HostRoot,
     node::Node,

@@ -1,12 +1,11 @@
 //! The node's own CPUs, memory and stall: kept-open files, and what a tick reads of them.
 
-use berth::Group;
+use berth::{CpuList, Group, limits::MAX_CPUS};
 
 use crate::{
     clock::SECOND_NSEC,
     columns::Chunk,
     container::signed,
-    cpus::{CpuList, MAX_CPUS},
     due::Due,
     host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, text},
     series::Track,

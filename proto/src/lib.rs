@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod bearer;
 pub mod columns;
+pub mod cpu_list;
 pub mod error;
 pub mod hello;
 pub mod histogram;
@@ -39,6 +40,7 @@ pub mod wire {
 
 pub use batch::{Batch, Block, Correction};
 pub use bearer::{BearerError, BearerToken};
+pub use cpu_list::{CpuList, CpuListError};
 pub use error::ProtocolError;
 pub use hello::{CgroupVersion, Hello, NodeFacts};
 pub use histogram::Latencies;

@@ -36,6 +36,9 @@ pub const NAME_BYTES: usize = 253;
 /// A token: a `ServiceAccount`'s has 1 to 2 KiB, and all headers of a request together 16 KiB.
 pub const TOKEN_BYTES: usize = 8 * 1024;
 
+/// The largest `NR_CPUS` of a distribution's kernel; a larger number is a typing error.
+pub const MAX_CPUS: u32 = 8_192;
+
 /// A list of CPUs such as "0-3,8": every second one of 1,024 CPUs, spelt out.
 pub const CPU_LIST_BYTES: usize = 2_560;
 

@@ -6,11 +6,10 @@ use std::sync::{
     mpsc::{SyncSender, sync_channel},
 };
 
-use berth::{GapReason, Group, Seq, wire};
+use berth::{CpuList, GapReason, Group, Seq, wire};
 use berth_agent::{
     clock::SECOND_NSEC,
     container::{Container, Key},
-    cpus::CpuList,
     discovery::Discovery,
     encode::Encoder,
     handover::{Taken, Taker, handover},

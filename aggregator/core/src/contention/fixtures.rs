@@ -27,5 +27,5 @@ pub(crate) fn who(name: &str, pod: &str) -> WhoRef {
 
 pub(crate) fn suspect(number: u32, usage_nsec: u64) -> ContainerUse {
     let name = format!("suspect-{number}");
-    ContainerUse { key: key(number), who: who(&name, &name), usage_nsec, threads: None }
+    ContainerUse::new(key(number), who(&name, &name), usage_nsec)
 }

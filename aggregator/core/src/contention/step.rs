@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    frame::{ContainerUse, Frame, Late, NodeUse, ThreadUse},
+    frame::{ContainerUse, Frame, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::ContainerKey,
 };
@@ -79,19 +79,10 @@ fn correct(containers: &mut [ContainerUse], late: &Late) -> bool {
     let Ok(at) = containers.binary_search_by_key(&late.key, |container| container.key) else { return false };
     match containers.get_mut(at).and_then(|container| container.threads.as_mut()) {
         Some(threads) => {
-            *threads = sum(*threads, late.add);
+            *threads = threads.and(late.add);
             true
         }
         None => false,
-    }
-}
-
-fn sum(a: ThreadUse, b: ThreadUse) -> ThreadUse {
-    ThreadUse {
-        run_nsec: a.run_nsec.saturating_add(b.run_nsec),
-        wait_nsec: a.wait_nsec.saturating_add(b.wait_nsec),
-        throttled_nsec: a.throttled_nsec.saturating_add(b.throttled_nsec),
-        sibling_nsec_cpus: a.sibling_nsec_cpus.saturating_add(b.sibling_nsec_cpus),
     }
 }
 
@@ -157,12 +148,7 @@ fn join(before: Frame, after: Frame) -> Frame {
             Err(at) => containers.insert(at, container),
             Ok(at) => {
                 let known = containers.get_mut(at).expect("the search found it there");
-                known.usage_nsec = known.usage_nsec.saturating_add(container.usage_nsec);
-                known.threads = match (known.threads, container.threads) {
-                    (Some(a), Some(b)) => Some(sum(a, b)),
-                    (a, b) => a.or(b),
-                };
-                known.who = container.who;
+                *known = joined(known, container);
             }
         }
     }
@@ -172,7 +158,28 @@ fn join(before: Frame, after: Frame) -> Frame {
         irq_nsec: a.irq_nsec.saturating_add(b.irq_nsec),
         steal_nsec: a.steal_nsec.saturating_add(b.steal_nsec),
     });
-    Frame { dt_nsec: before.dt_nsec.saturating_add(after.dt_nsec), node, containers, ..after }
+    let node_pressure = both(before.node_pressure, after.node_pressure, Pressure::and);
+    Frame { dt_nsec: before.dt_nsec.saturating_add(after.dt_nsec), node, node_pressure, containers, ..after }
+}
+
+/// Amounts are added, gauges are the later ones.
+fn joined(before: &ContainerUse, after: ContainerUse) -> ContainerUse {
+    ContainerUse {
+        usage_nsec: before.usage_nsec.saturating_add(after.usage_nsec),
+        threads: both(before.threads, after.threads, ThreadUse::and),
+        throttling: both(before.throttling, after.throttling, Throttling::and),
+        pressure: both(before.pressure, after.pressure, Pressure::and),
+        reclaim: both(before.reclaim, after.reclaim, Reclaim::and),
+        io: both(before.io, after.io, IoUse::and),
+        ..after
+    }
+}
+
+fn both<T: Copy>(before: Option<T>, after: Option<T>, and: fn(T, T) -> T) -> Option<T> {
+    match (before, after) {
+        (Some(before), Some(after)) => Some(and(before, after)),
+        (before, after) => after.or(before),
+    }
 }
 
 /// The last second of the node's own counters.

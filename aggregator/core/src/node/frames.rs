@@ -3,14 +3,13 @@
 //! Invariant: an amount is in a frame only where it is known: no difference is taken across a gap or
 //! an unknown value, and a counter that went back yields none.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berth::{Batch, Group, SeriesId, batch::Columns};
+use berth::{Batch, CpuList, Group, Kind, SeriesId, batch::Columns};
 
 use super::subjects::Subjects;
 use crate::{
-    frame::{ContainerUse, Frame, NodeUse, ThreadUse},
-    history::Values,
+    frame::{ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::{ContainerKey, WhoRef},
 };
@@ -25,16 +24,16 @@ const NSEC_PER_USEC: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     newest_nsec: Option<u64>,
-    node: [Option<i64>; 4],
-    usage_usec: BTreeMap<SeriesId, i64>,
+    before: BTreeMap<SeriesId, Vec<Option<i64>>>,
 }
 
 /// One container's columns in a batch.
 struct Container<'a> {
     key: ContainerKey,
     who: &'a WhoRef,
-    usage_usec: &'a Values,
-    threads: Option<&'a Columns>,
+    cpus: Option<&'a Arc<CpuList>>,
+    usage: &'a Columns,
+    others: BTreeMap<Group, &'a Columns>,
 }
 
 impl Frames {
@@ -53,73 +52,162 @@ impl Frames {
         cpus: u32,
     ) -> Vec<Frame> {
         let containers = containers(columns, subjects);
-        let node = columns.iter().find(|columns| columns.group == Group::NodeCpu);
+        let node = |group: Group| columns.iter().find(move |columns| columns.group == group);
         let mut frames = Vec::with_capacity(times.len());
         for (index, (at, node_nsec)) in times.iter().zip(&batch.times_nsec).enumerate() {
             let before = self.newest_nsec.replace(*node_nsec);
             let dt_nsec = before.map_or(0, |before| node_nsec.saturating_sub(before));
             let within = (1..=LONGEST_TICK.as_nanos()).contains(&u128::from(dt_nsec));
-            let node_use = node.and_then(|node| self.node_use(node, index, cpus));
-            let mut uses = Vec::with_capacity(containers.len());
-            for container in &containers {
-                let Some(now) = container.usage_usec[index] else {
-                    self.usage_usec.remove(&container.key.0);
-                    continue;
-                };
-                let before = self.usage_usec.insert(container.key.0, now);
-                let Some(usage_nsec) = difference(before, now) else { continue };
-                let threads = container.threads.and_then(|threads| thread_use(threads, index));
-                uses.push(ContainerUse {
-                    key: container.key,
-                    who: container.who.clone(),
-                    usage_nsec,
-                    threads,
-                });
-            }
+            let tick = batch.first_tick.saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
+            let frame = Frame {
+                tick,
+                at: *at,
+                dt_nsec,
+                node: node(Group::NodeCpu).and_then(|columns| self.node_use(columns, index, cpus)),
+                node_pressure: node(Group::NodePressure)
+                    .and_then(|columns| self.node_pressure(columns, index)),
+                available_bytes: node(Group::NodeMemory).and_then(|columns| gauge(columns, 0, index)),
+                containers: containers.iter().filter_map(|of| self.container_use(of, index)).collect(),
+            };
             if within {
-                let tick = batch.first_tick.saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
-                frames.push(Frame { tick, at: *at, dt_nsec, node: node_use, containers: uses });
+                frames.push(frame);
             }
         }
         // What is not in this batch has ended.
-        let lives = |id: &SeriesId| containers.binary_search_by_key(id, |container| container.key.0).is_ok();
-        self.usage_usec.retain(|id, _| lives(id));
+        let lives = |id: &SeriesId| columns.iter().any(|columns| columns.series == *id);
+        if self.before.len() > columns.len() {
+            self.before.retain(|id, _| lives(id));
+        }
         frames
     }
 
-    fn node_use(&mut self, node: &Columns, index: usize, cpus: u32) -> Option<NodeUse> {
-        let mut differences = [None; 4];
-        for ((difference_nsec, before), values) in
-            differences.iter_mut().zip(&mut self.node).zip(&node.metrics)
+    fn container_use(&mut self, of: &Container<'_>, index: usize) -> Option<ContainerUse> {
+        let usage = self.amounts(of.usage, index);
+        let throttling = self.amounts_of(of, Group::ContainerThrottling, index);
+        let pressure = self.amounts_of(of, Group::ContainerPressure, index);
+        let reclaim = self.amounts_of(of, Group::ContainerReclaim, index);
+        let io = self.amounts_of(of, Group::ContainerIo, index);
+        let threads = of.others.get(&Group::ContainerThreads);
+        Some(ContainerUse {
+            key: of.key,
+            who: of.who.clone(),
+            cpus: of.cpus.cloned(),
+            usage_nsec: first(&usage)?.saturating_mul(NSEC_PER_USEC),
+            threads: threads.and_then(|threads| thread_use(threads, index)),
+            throttling: throttling.and_then(|[periods, throttled_periods, throttled_usec]| {
+                Some(Throttling {
+                    periods: periods?,
+                    throttled_periods: throttled_periods?,
+                    throttled_usec: throttled_usec?,
+                })
+            }),
+            pressure: pressure.and_then(|[cpu_some, _full, memory_some, memory_full, io_some, io_full]| {
+                pressure_of([cpu_some, memory_some, memory_full, io_some, io_full])
+            }),
+            memory_bytes: of.others.get(&Group::ContainerMemory).and_then(|memory| gauge(memory, 0, index)),
+            reclaim: reclaim.and_then(reclaim_of),
+            io: io.and_then(|[read_bytes, write_bytes, read_ops, write_ops]| {
+                Some(IoUse {
+                    read_bytes: read_bytes?,
+                    write_bytes: write_bytes?,
+                    read_ops: read_ops?,
+                    write_ops: write_ops?,
+                })
+            }),
+            limits: of.others.get(&Group::ContainerLimits).map(|limits| Limits {
+                cpu_millicpu: gauge(limits, 0, index),
+                cpu_weight: gauge(limits, 1, index),
+                memory_bytes: gauge(limits, 2, index),
+            }),
+        })
+    }
+
+    fn amounts_of<const N: usize>(
+        &mut self,
+        of: &Container<'_>,
+        group: Group,
+        index: usize,
+    ) -> Option<[Option<u64>; N]> {
+        of.others.get(&group).map(|columns| self.amounts(columns, index))
+    }
+
+    /// Counters as differences from the tick before, gauges as they are.
+    fn amounts<const N: usize>(&mut self, columns: &Columns, index: usize) -> [Option<u64>; N] {
+        let before = self.before.entry(columns.series).or_default();
+        before.resize(N, None);
+        let mut amounts = [None; N];
+        let kinds = columns.group.metrics().iter().map(|metric| metric.kind);
+        for (((amount, before), values), kind) in
+            amounts.iter_mut().zip(before).zip(&columns.metrics).zip(kinds)
         {
             let now = values[index];
-            *difference_nsec = now.and_then(|now| difference(*before, now));
+            *amount = match kind {
+                Kind::Counter => now.and_then(|now| u64::try_from(now.checked_sub((*before)?)?).ok()),
+                Kind::Gauge | Kind::Amount => now.and_then(|now| u64::try_from(now).ok()),
+            };
             *before = now;
         }
-        let [_busy, idle, irq, steal] = differences;
-        Some(NodeUse { cpus, idle_nsec: idle?, irq_nsec: irq?, steal_nsec: steal? })
+        amounts
+    }
+
+    fn node_use(&mut self, node: &Columns, index: usize, cpus: u32) -> Option<NodeUse> {
+        let [_busy, idle, irq, steal] = self.amounts(node, index);
+        let nsec = |usec: Option<u64>| usec.map(|usec| usec.saturating_mul(NSEC_PER_USEC));
+        Some(NodeUse { cpus, idle_nsec: nsec(idle)?, irq_nsec: nsec(irq)?, steal_nsec: nsec(steal)? })
+    }
+
+    fn node_pressure(&mut self, node: &Columns, index: usize) -> Option<Pressure> {
+        pressure_of(self.amounts(node, index))
     }
 }
 
 fn containers<'a>(columns: &'a [Columns], subjects: &'a Subjects) -> Vec<Container<'a>> {
-    let of = |group: Group| columns.iter().filter(move |columns| columns.group == group);
-    let threads: BTreeMap<ContainerKey, &Columns> = of(Group::ContainerThreads)
-        .filter_map(|columns| subjects.container(columns.series).map(|(key, _)| (key, columns)))
-        .collect();
+    let mut others: BTreeMap<ContainerKey, BTreeMap<Group, &Columns>> = BTreeMap::new();
+    for columns in columns.iter().filter(|columns| columns.group != Group::ContainerCpu) {
+        if let Some((key, ..)) = subjects.container(columns.series) {
+            others.entry(key).or_default().insert(columns.group, columns);
+        }
+    }
     // Columns come by rising series, so the containers do too.
-    of(Group::ContainerCpu)
-        .filter_map(|columns| {
-            let (key, who) = subjects.container(columns.series)?;
-            let usage_usec = columns.metrics.first()?;
-            Some(Container { key, who, usage_usec, threads: threads.get(&key).copied() })
-        })
-        .collect()
+    let usages = columns.iter().filter(|columns| columns.group == Group::ContainerCpu);
+    let container = |usage: &'a Columns| {
+        let (key, who, cpus) = subjects.container(usage.series)?;
+        Some(Container { key, who, cpus, usage, others: others.remove(&key).unwrap_or_default() })
+    };
+    usages.filter_map(container).collect()
 }
 
-/// Nanoseconds between two readings of a counter of microseconds.
-fn difference(before: Option<i64>, now: i64) -> Option<u64> {
-    let usec = u64::try_from(now.checked_sub(before?)?).ok()?;
-    Some(usec.saturating_mul(NSEC_PER_USEC))
+fn first([value]: &[Option<u64>; 1]) -> Option<u64> {
+    *value
+}
+
+/// `None` where it is unknown, and where it is negative: no limit.
+fn gauge(columns: &Columns, metric: usize, index: usize) -> Option<u64> {
+    columns.metrics.get(metric)?[index].and_then(|value| u64::try_from(value).ok())
+}
+
+fn pressure_of([cpu_some, memory_some, memory_full, io_some, io_full]: [Option<u64>; 5]) -> Option<Pressure> {
+    Some(Pressure {
+        cpu_some_usec: cpu_some?,
+        memory_some_usec: memory_some?,
+        memory_full_usec: memory_full?,
+        io_some_usec: io_some?,
+        io_full_usec: io_full?,
+    })
+}
+
+fn reclaim_of(
+    [anon, file, _inactive, major_faults, refaults, direct, hits, kills]: [Option<u64>; 8],
+) -> Option<Reclaim> {
+    Some(Reclaim {
+        anon_bytes: anon?,
+        file_bytes: file?,
+        major_faults: major_faults?,
+        refaults: refaults?,
+        direct_reclaim_pages: direct?,
+        limit_hits: hits?,
+        oom_kills: kills?,
+    })
 }
 
 fn thread_use(columns: &Columns, index: usize) -> Option<ThreadUse> {

@@ -158,7 +158,7 @@ impl Node {
             self.history.correct(key, correction.first_tick, &add);
         }
         let container = self.subjects.container(correction.series);
-        let Some((key, _)) = container.filter(|_| group == Group::ContainerThreads) else { return Ok(()) };
+        let Some((key, ..)) = container.filter(|_| group == Group::ContainerThreads) else { return Ok(()) };
         // News of ticks that were lost or declined has nowhere to go.
         for (tick, index) in (correction.first_tick..=newest.tick).zip(0..correction.ticks) {
             let amount = |metric: usize| add.get(metric).map_or(0, |amounts| amounts[index]);

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berth::{ContainerSubject, Group, Series, SeriesId, Subject};
+use berth::{ContainerSubject, CpuList, Group, Series, SeriesId, Subject};
 
 use super::peaks::{PeakMeter, Peaks};
 use crate::{
@@ -83,6 +83,8 @@ struct Known {
     live: BTreeMap<Group, SeriesId>,
     ended: AxisNsec,
     meter: PeakMeter,
+    /// CPUs that it may use; `None` where that is not known.
+    cpus: Option<Arc<CpuList>>,
     /// The cluster knows it by its id.
     by_id: bool,
 }
@@ -144,6 +146,7 @@ impl Subjects {
             live: BTreeMap::new(),
             ended: AxisNsec::default(),
             meter: PeakMeter::default(),
+            cpus: cpus(&series.subject),
             by_id: false,
         });
         if let Some(identity) = identity {
@@ -266,11 +269,14 @@ impl Subjects {
         self.series.get(&series).copied()
     }
 
-    /// The container to which a live series belongs, and who it is.
-    pub(super) fn container(&self, series: SeriesId) -> Option<(ContainerKey, &WhoRef)> {
+    /// The container to which a live series belongs, who it is, and on which CPUs it may run.
+    pub(super) fn container(
+        &self,
+        series: SeriesId,
+    ) -> Option<(ContainerKey, &WhoRef, Option<&Arc<CpuList>>)> {
         let known = self.all.get(&self.series.get(&series)?.subject)?;
         let cpu = known.live.get(&Group::ContainerCpu)?;
-        Some((ContainerKey(*cpu), known.view.who.as_ref()?))
+        Some((ContainerKey(*cpu), known.view.who.as_ref()?, known.cpus.as_ref()))
     }
 
     /// The `ContainerCpu` series of every live model, rising.
@@ -316,6 +322,11 @@ impl Subjects {
     }
 }
 
+fn cpus(subject: &Subject) -> Option<Arc<CpuList>> {
+    let Subject::Container(container) = subject else { return None };
+    CpuList::parse(container.cpu_list.as_ref()?).ok().map(Arc::new)
+}
+
 #[cfg(test)]
 mod tests {
     use berth::{ContainerSubject, Seq};
@@ -345,6 +356,6 @@ mod tests {
         subjects.add(&old, &roster);
         subjects.add(&new, &roster);
         subjects.end(old.id, AxisNsec(1));
-        assert_eq!(subjects.container(new.id).map(|(key, _)| key), Some(ContainerKey(new.id)));
+        assert_eq!(subjects.container(new.id).map(|(key, ..)| key), Some(ContainerKey(new.id)));
     }
 }

@@ -322,10 +322,12 @@ impl Play<'_> {
             sums.told_nsec = told;
             let threads = (who.role == Role::Model).then(|| std::mem::take(&mut sums.columns));
             let key = key(index);
-            containers.push(ContainerUse { key, who, usage_nsec, threads });
+            containers.push(ContainerUse { threads, ..ContainerUse::new(key, who, usage_nsec) });
         }
         let at = START + Duration::from_millis(tick * tick_msec);
-        Frame { tick, at, dt_nsec: tick_msec * MSEC, node: Some(node), containers }
+        let (node_pressure, available_bytes) = (None, None);
+        let dt_nsec = tick_msec * MSEC;
+        Frame { tick, at, dt_nsec, node: Some(node), node_pressure, available_bytes, containers }
     }
 }
 

@@ -6,7 +6,15 @@ use crate::contention::fixtures::{key, suspect};
 const MSEC: u64 = 1_000_000;
 
 fn frame(tick: u64, msec: u64, node: Option<NodeUse>, containers: Vec<ContainerUse>) -> Frame {
-    Frame { tick, at: AxisNsec(tick * msec * MSEC), dt_nsec: msec * MSEC, node, containers }
+    Frame {
+        tick,
+        at: AxisNsec(tick * msec * MSEC),
+        dt_nsec: msec * MSEC,
+        node,
+        node_pressure: None,
+        available_bytes: None,
+        containers,
+    }
 }
 
 fn node(idle_nsec: u64) -> NodeUse {

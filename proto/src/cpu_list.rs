@@ -1,11 +1,11 @@
 //! Lists of CPUs as the kernel writes them: "0-3,8".
 //!
-//! Invariant: a parsed list is sorted, without repeats, and below [`MAX_CPUS`].
+//! Invariant: a parsed list is sorted, without repeats, and below
+//! [`MAX_CPUS`].
 
 use std::fmt;
 
-/// The largest `NR_CPUS` of a distribution's kernel; a larger number is a typing error.
-pub const MAX_CPUS: u32 = 8_192;
+use crate::limits::MAX_CPUS;
 
 /// Why a list was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
