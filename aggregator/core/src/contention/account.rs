@@ -33,7 +33,7 @@ pub(crate) struct Account {
     /// Others that found no room.
     pub(crate) rest: f64,
     usage: f64,
-    threads_seen: f64,
+    wait_seen: f64,
     node_seen: f64,
 }
 
@@ -76,7 +76,7 @@ impl Account {
             }
         }
         self.usage += split.usage;
-        self.threads_seen += if split.threads_seen { tick.dt_nsec } else { 0.0 };
+        self.wait_seen += if split.seen { tick.dt_nsec } else { 0.0 };
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
     }
 
@@ -99,12 +99,12 @@ impl Account {
         if dt > 0.0 { self.usage / dt } else { 0.0 }
     }
 
-    pub(crate) fn saw_threads(&self) -> bool {
-        self.threads_seen > 0.0
+    pub(crate) fn saw_wait(&self) -> bool {
+        self.wait_seen > 0.0
     }
 
     /// The part of the time in which the node's own counters were seen.
     pub(crate) fn node_seen(&self) -> f64 {
-        if self.threads_seen > 0.0 { self.node_seen / self.threads_seen } else { 0.0 }
+        if self.wait_seen > 0.0 { self.node_seen / self.wait_seen } else { 0.0 }
     }
 }

@@ -5,9 +5,11 @@
 //! negative. Shares of CPU time rank culprits well and are biased in size (bursty neighbours get too
 //! little); correcting that is left to a later method.
 
+use berth::CpuList;
+
 use crate::{
     contention::step::Step,
-    frame::ThreadUse,
+    frame::{ContainerUse, ThreadUse},
     who::{ContainerKey, WhoRef},
 };
 
@@ -20,8 +22,8 @@ const HELD_AT_LEAST_CPUS: f64 = 0.02;
 pub(crate) struct Split {
     /// CPU time from its cgroup.
     pub(crate) usage: f64,
-    /// Its threads were seen; without them all that follows is empty.
-    pub(crate) threads_seen: bool,
+    /// Its wait was seen; without it all that follows is empty.
+    pub(crate) seen: bool,
     /// The node's own counters were seen.
     pub(crate) node_seen: bool,
     pub(crate) run: f64,
@@ -77,7 +79,7 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
     let throttled = threads.throttled_nsec as f64;
     let mut split = Split {
         usage,
-        threads_seen: true,
+        seen: true,
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
         wait,
@@ -85,7 +87,7 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         ..Split::default()
     };
     if wait > throttled {
-        share_out(&mut split, holders(step, victim, threads), wait - throttled);
+        share_out(&mut split, holders(step, container, threads), wait - throttled);
     }
     Some(split)
 }
@@ -103,31 +105,50 @@ struct Holders {
 
 /// A throttled victim can neither run nor be held up by others, so their use counts only in the
 /// time that is left, and in that time all of them together cannot have more than the node's CPUs
-/// less what the victim itself ran.
-fn holders(step: &Step, victim: ContainerKey, threads: ThreadUse) -> Holders {
+/// less what the victim itself ran. Who may not run on the victim's CPUs held none of them; of who may run
+/// on others too, they are taken to have had their part.
+fn holders(step: &Step, victim: &ContainerUse, threads: ThreadUse) -> Holders {
     let dt = step.dt_nsec as f64;
     let open = dt - throttled_wall_nsec(threads, dt);
     let node = step.node.unwrap_or_default();
+    let cpus = step.node.map(|node| node.cpus);
     let others: Vec<Held> = step
         .containers
         .iter()
-        .filter(|other| other.key != victim && other.usage_nsec > 0)
-        .map(|other| Held { key: other.key, who: other.who.clone(), nsec: other.usage_nsec as f64 })
+        .filter(|other| other.key != victim.key && other.usage_nsec > 0)
+        .map(|other| {
+            let nsec = other.usage_nsec as f64 * part_on(other.cpus.as_deref(), victim.cpus.as_deref(), cpus);
+            Held { key: other.key, who: other.who.clone(), nsec }
+        })
         .collect();
-    let foreign = others.iter().map(|held| held.nsec).sum::<f64>()
-        + node.irq_nsec
-        + node.steal_nsec
-        + node.unowned_nsec;
+    let on_victims_cpus = part_on(None, victim.cpus.as_deref(), cpus);
+    let uncontained = (node.irq_nsec + node.steal_nsec + node.unowned_nsec) * on_victims_cpus;
+    let foreign = others.iter().map(|held| held.nsec).sum::<f64>() + uncontained;
     let run = threads.run_nsec as f64;
-    let room = if step.node.is_some() { (node.cpus * open - run).max(0.0) } else { f64::INFINITY };
+    let room = cpus.map_or(f64::INFINITY, |cpus| (cpus * on_victims_cpus * open - run).max(0.0));
     let scale = if foreign > 0.0 { (open / dt).min(room / foreign) } else { 0.0 };
+    let scale_uncontained = scale * on_victims_cpus;
     Holders {
         open,
         own: own_nsec(threads, open),
-        irq: node.irq_nsec * scale,
-        steal: node.steal_nsec * scale,
-        unowned: node.unowned_nsec * scale,
+        irq: node.irq_nsec * scale_uncontained,
+        steal: node.steal_nsec * scale_uncontained,
+        unowned: node.unowned_nsec * scale_uncontained,
         others: others.into_iter().map(|held| Held { nsec: held.nsec * scale, ..held }).collect(),
+    }
+}
+
+/// The part of what `other` used that can have been on CPUs of `victim`: `None` is all CPUs, of which the
+/// node has `cpus`. A list may name CPUs that the agent does not answer for; then it bounds nothing.
+fn part_on(other: Option<&CpuList>, victim: Option<&CpuList>, cpus: Option<f64>) -> f64 {
+    let within = |list: &&CpuList| cpus.is_some_and(|cpus| (list.len() as f64) < cpus);
+    let (other, victim) = (other.filter(within), victim.filter(within));
+    match (other, victim) {
+        (_, None) => 1.0,
+        (None, Some(victim)) => cpus.map_or(1.0, |cpus| victim.len() as f64 / cpus),
+        (Some(other), Some(victim)) => {
+            other.iter().filter(|cpu| victim.contains(*cpu)).count() as f64 / other.len() as f64
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     contention::{
         episode::{Episode, ModelState},
         history::LATE_AT_MOST,
+        stall::Windows,
         step::{Assembler, Step},
         victim::Victim,
     },
@@ -33,6 +34,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 pub struct Detector {
     node: String,
     assembler: Assembler,
+    windows: Windows,
     /// The steps that late news may still change, oldest first.
     steps: VecDeque<Step>,
     victims: BTreeMap<ContainerKey, Seen>,
@@ -52,6 +54,7 @@ impl Detector {
         Self {
             node,
             assembler: Assembler::default(),
+            windows: Windows::default(),
             steps: VecDeque::new(),
             victims: BTreeMap::new(),
             changed: Vec::new(),
@@ -74,7 +77,7 @@ impl Detector {
         if step.correct(&late)
             && let Some(seen) = self.victims.get_mut(&late.key)
         {
-            seen.victim.history.mark(step.ordinal);
+            seen.victim.cpu.history.mark(step.ordinal);
         }
     }
 
@@ -87,13 +90,14 @@ impl Detector {
         self.victims.clear();
         self.steps.clear();
         self.assembler = Assembler::default();
+        self.windows = Windows::default();
     }
 
     /// The episodes that changed since the last call, each as it is now: opened, worse, another
     /// verdict, cleared, and once a second while open.
     pub fn step(&mut self, now: AxisNsec) -> Vec<Episode> {
         for seen in self.victims.values_mut() {
-            seen.victim.history.redo(&self.steps, seen.victim.key);
+            seen.victim.cpu.history.redo(&self.steps, seen.victim.key);
             if !seen.gone && now.since(seen.last) > GONE_AFTER {
                 seen.gone = true;
                 note(&mut self.changed, seen.victim.vanish(&self.node, now));
@@ -112,7 +116,7 @@ impl Detector {
     fn take_in(&mut self, step: Step) {
         // Late news first: once a step is dropped it cannot be split again.
         for seen in self.victims.values_mut() {
-            seen.victim.history.redo(&self.steps, seen.victim.key);
+            seen.victim.cpu.history.redo(&self.steps, seen.victim.key);
         }
         while self.steps.front().is_some_and(|old| step.at.since(old.at) >= LATE_AT_MOST) {
             self.steps.pop_front();
@@ -127,16 +131,20 @@ impl Detector {
             seen.last = step.at;
             seen.gone = false;
             seen.victim.who.clone_from(&container.who);
-            seen.victim.history.push(&step, container.key);
-            note(&mut self.changed, seen.victim.evaluate(&self.node));
+            note(&mut self.changed, seen.victim.push(&self.node, &step));
+        }
+        if let Some(window) = self.windows.add(&step) {
+            for seen in self.victims.values_mut().filter(|seen| !seen.gone) {
+                note(&mut self.changed, seen.victim.push_window(&self.node, &window));
+            }
         }
         self.steps.push_back(step);
     }
 }
 
 /// The newest state of an episode replaces one that nobody has asked for.
-fn note(changed: &mut Vec<Episode>, episode: Option<Episode>) {
-    if let Some(episode) = episode {
+fn note(changed: &mut Vec<Episode>, episodes: impl IntoIterator<Item = Episode>) {
+    for episode in episodes {
         changed.retain(|known| known.id != episode.id);
         changed.push(episode);
     }

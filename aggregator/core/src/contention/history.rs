@@ -30,6 +30,23 @@ const KEPT: Duration = Duration::from_secs(13);
 /// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
 pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
 
+/// Which step, or steps, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) ordinal: u64,
+    pub(crate) start: AxisNsec,
+    pub(crate) at: AxisNsec,
+    /// CPU time can be had in all of this.
+    pub(crate) dt_nsec: f64,
+}
+
+impl Moment {
+    /// From the start of this to the end of `after`.
+    pub(crate) fn and(self, after: Self) -> Self {
+        Self { start: self.start, dt_nsec: self.dt_nsec + after.dt_nsec, ..after }
+    }
+}
+
 /// One step of one victim.
 #[derive(Debug, Clone)]
 pub(crate) struct Tick {
@@ -45,6 +62,13 @@ pub(crate) struct Tick {
 }
 
 impl Tick {
+    /// After a step, with the CUSUM as it was before.
+    fn new(moment: Moment, split: Split, carry: Carry, mut cusum: Cusum) -> Self {
+        let Moment { ordinal, start, at, dt_nsec } = moment;
+        cusum.add(start, dt_nsec, split.run, split.wait);
+        Self { ordinal, start, at, dt_nsec, split, carry, cusum }
+    }
+
     pub(crate) fn span(&self) -> Span {
         Span { dt: self.dt_nsec, run: self.split.run, wait: self.split.wait }
     }
@@ -62,7 +86,18 @@ impl History {
     pub(crate) fn push(&mut self, step: &Step, victim: ContainerKey) {
         let (carry, cusum) = self.ticks.back().map(|tick| (tick.carry, tick.cusum)).unwrap_or_default();
         self.ticks.extend(tick(step, victim, carry, cusum));
-        while self.ticks.front().is_some_and(|tick| step.at.since(tick.at) >= KEPT) {
+        self.forget(step.at);
+    }
+
+    /// Takes in what no late news can change.
+    pub(crate) fn push_split(&mut self, moment: Moment, split: Split) {
+        let cusum = self.cusum();
+        self.ticks.push_back(Tick::new(moment, split, Carry::default(), cusum));
+        self.forget(moment.at);
+    }
+
+    fn forget(&mut self, now: AxisNsec) {
+        while self.ticks.front().is_some_and(|tick| now.since(tick.at) >= KEPT) {
             self.ticks.pop_front();
         }
     }
@@ -107,11 +142,12 @@ impl History {
         self.ticks.back().map(|tick| tick.at).unwrap_or_default()
     }
 
-    /// The sum over the last `window`.
+    /// The sum over the last `window`; the newest step is always in it.
     pub(crate) fn trailing(&self, window: Duration) -> Span {
         let from = self.now() - window - STEP_SLACK;
-        let recent = self.ticks.iter().rev().take_while(|tick| tick.start >= from);
-        recent.fold(Span::default(), |sum, tick| sum.and(tick.span()))
+        let mut recent = self.ticks.iter().rev();
+        let newest = recent.next().map(Tick::span).unwrap_or_default();
+        recent.take_while(|tick| tick.start >= from).fold(newest, |sum, tick| sum.and(tick.span()))
     }
 
     pub(crate) fn ticks(&self) -> impl DoubleEndedIterator<Item = &Tick> {
@@ -119,10 +155,7 @@ impl History {
     }
 }
 
-fn tick(step: &Step, victim: ContainerKey, mut carry: Carry, mut cusum: Cusum) -> Option<Tick> {
+fn tick(step: &Step, victim: ContainerKey, mut carry: Carry, cusum: Cusum) -> Option<Tick> {
     let split = decompose(step, victim, &mut carry)?;
-    let start = step.at - Duration::from_nanos(step.dt_nsec);
-    let dt_nsec = step.dt_nsec as f64;
-    cusum.add(start, dt_nsec, split.run, split.wait);
-    Some(Tick { ordinal: step.ordinal, start, at: step.at, dt_nsec, split, carry, cusum })
+    Some(Tick::new(step.moment(), split, carry, cusum))
 }

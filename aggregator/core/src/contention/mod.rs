@@ -2,7 +2,8 @@
 //!
 //! [`Detector`] is the whole of it: `step` lays frames together, `decompose` splits each wait by who
 //! held the CPUs, `cusum` raises the alarm, `severity` says whether it is felt, `account` adds up what
-//! was felt, `slowdown` and `verdict` say what it means, `victim` keeps one model's episode.
+//! was felt, `slowdown` and `verdict` say what it means, `track` keeps the episode of
+//! one model and resource; `stall` does for memory and I/O what `decompose` does for CPU time.
 
 mod account;
 mod cusum;
@@ -14,7 +15,9 @@ mod fixtures;
 mod history;
 mod severity;
 mod slowdown;
+mod stall;
 mod step;
+mod track;
 mod verdict;
 mod victim;
 

@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
+    contention::history::Moment,
     frame::{ContainerUse, Frame, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::ContainerKey,
@@ -40,6 +41,8 @@ pub(crate) struct Step {
     pub(crate) dt_nsec: u64,
     /// None when the node's own counters were not seen.
     pub(crate) node: Option<NodeHeld>,
+    /// Memory that could be had without swapping, now.
+    pub(crate) available_bytes: Option<u64>,
     /// By rising key.
     pub(crate) containers: Vec<ContainerUse>,
 }
@@ -57,12 +60,26 @@ pub(crate) struct NodeHeld {
 impl Step {
     #[cfg(test)]
     pub(crate) fn for_test(dt_nsec: u64, node: Option<NodeHeld>, containers: Vec<ContainerUse>) -> Self {
-        Self { ordinal: 0, first_tick: 0, last_tick: 0, at: AxisNsec(dt_nsec), dt_nsec, node, containers }
+        Self {
+            ordinal: 0,
+            first_tick: 0,
+            last_tick: 0,
+            at: AxisNsec(dt_nsec),
+            dt_nsec,
+            node,
+            available_bytes: None,
+            containers,
+        }
     }
 
     pub(crate) fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
         let at = self.containers.binary_search_by_key(&key, |container| container.key).ok()?;
         self.containers.get(at)
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        let start = self.at - Duration::from_nanos(self.dt_nsec);
+        Moment { ordinal: self.ordinal, start, at: self.at, dt_nsec: self.dt_nsec as f64 }
     }
 
     pub(crate) fn holds(&self, tick: u64) -> bool {
@@ -136,14 +153,18 @@ impl Assembler {
             at: frame.at,
             dt_nsec: frame.dt_nsec,
             node,
+            available_bytes: frame.available_bytes,
             containers: frame.containers,
         }
     }
 }
 
-fn join(before: Frame, after: Frame) -> Frame {
-    let mut containers = before.containers;
-    for container in after.containers {
+/// Both, by rising key.
+pub(crate) fn joined_containers(
+    mut containers: Vec<ContainerUse>,
+    after: Vec<ContainerUse>,
+) -> Vec<ContainerUse> {
+    for container in after {
         match containers.binary_search_by_key(&container.key, |known| known.key) {
             Err(at) => containers.insert(at, container),
             Ok(at) => {
@@ -152,6 +173,11 @@ fn join(before: Frame, after: Frame) -> Frame {
             }
         }
     }
+    containers
+}
+
+fn join(before: Frame, after: Frame) -> Frame {
+    let containers = joined_containers(before.containers, after.containers);
     let node = before.node.zip(after.node).map(|(a, b)| NodeUse {
         cpus: b.cpus,
         idle_nsec: a.idle_nsec.saturating_add(b.idle_nsec),

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     contention::{
         account::Account,
-        episode::{Cause, Confidence, Episode, Share, Tier, Verdict},
+        episode::{Cause, Confidence, Episode, Resource, Share, Tier, Verdict},
     },
     who::{Role, Who, WhoRef},
 };
@@ -145,13 +145,15 @@ fn part(shares: &[Share], is: impl Fn(&Cause) -> bool) -> f64 {
 }
 
 /// The verdict that the shares allow, and by how much the deciding share passes its gate.
-pub(crate) fn judge(shares: &[Share]) -> (Verdict, f64) {
+pub(crate) fn judge(resource: Resource, shares: &[Share]) -> (Verdict, f64) {
     if shares.is_empty() {
         return (Verdict::Nobody, 0.0);
     }
+    let own =
+        if resource == Resource::Memory { Verdict::MemoryOwnLimit } else { Verdict::SelfOversubscribed };
     let gates = [
         (Verdict::SelfThrottled, part(shares, |cause| *cause == Cause::Throttle), THROTTLED_AT_LEAST),
-        (Verdict::SelfOversubscribed, part(shares, |cause| *cause == Cause::Own), OWN_AT_LEAST),
+        (own, part(shares, |cause| *cause == Cause::Own), OWN_AT_LEAST),
         (Verdict::Hypervisor, part(shares, |cause| *cause == Cause::Steal), STEAL_AT_LEAST),
         (Verdict::Unowned, part(shares, |cause| *cause == Cause::Unowned), UNOWNED_AT_LEAST),
         (Verdict::Neighbour, part(shares, |cause| matches!(cause, Cause::Culprit(_))), CULPRITS_AT_LEAST),
@@ -160,20 +162,24 @@ pub(crate) fn judge(shares: &[Share]) -> (Verdict, f64) {
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// Throttling is read from the victim's own counters, so it can be confirmed; blame by shares of CPU
+/// Its limits are read from the victim's own counters, so they can be confirmed; blame by shares of CPU
 /// time shows who was there, not that it would help to move them, so it is likely at best.
-pub(crate) fn confidence(account: &Account, verdict: Verdict, margin: f64) -> Confidence {
+pub(crate) fn confidence(resource: Resource, account: &Account, verdict: Verdict, margin: f64) -> Confidence {
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
-    let clear = tier(account) == Tier::Threads && seen && account.total().dt >= YOUNG_NSEC;
+    let clear = tier(resource, account) != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     match verdict {
-        Verdict::SelfThrottled if clear => Confidence::Confirmed,
+        Verdict::SelfThrottled | Verdict::MemoryOwnLimit if clear => Confidence::Confirmed,
         _ if clear && margin >= SHARE_ERROR => Confidence::Likely,
         _ => Confidence::Possible,
     }
 }
 
-pub(crate) fn tier(account: &Account) -> Tier {
-    if account.saw_threads() { Tier::Threads } else { Tier::Usage }
+pub(crate) fn tier(resource: Resource, account: &Account) -> Tier {
+    match resource {
+        _ if !account.saw_wait() => Tier::Usage,
+        Resource::Cpu => Tier::Threads,
+        _ => Tier::Pressure,
+    }
 }
 
 impl Episode {

@@ -1,6 +1,7 @@
 //! The detector on a simulated node: who is blamed, for how much, and when.
 
 mod sim;
+mod stalls;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -336,7 +336,7 @@ fn columns_throttled(sums: &mut Sums) {
     sums.columns.throttled_nsec += (msec * MSEC).cast_signed();
 }
 
-fn key(index: usize) -> ContainerKey {
+pub(crate) fn key(index: usize) -> ContainerKey {
     let number = u32::try_from(index + 1).expect("a test has few containers");
     ContainerKey(SeriesId::new(number).expect("it counts from 1"))
 }

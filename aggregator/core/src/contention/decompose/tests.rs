@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -147,7 +149,7 @@ fn a_correction_below_zero_is_taken_from_the_next_step() {
 fn a_container_without_threads_has_use_and_no_wait() {
     let step = Step::for_test(DT_NSEC, None, vec![suspect(1, 5_000_000)]);
     let split = decompose(&step, key(1), &mut Carry::default()).unwrap();
-    assert!(!split.threads_seen && split.wait.abs() < 1e-9 && (split.usage - 5e6).abs() < 1e-9);
+    assert!(!split.seen && split.wait.abs() < 1e-9 && (split.usage - 5e6).abs() < 1e-9);
     assert!(decompose(&step, key(2), &mut Carry::default()).is_none());
 }
 
@@ -193,4 +195,31 @@ proptest! {
         }
         prop_assert!((told + carry.0.wait_nsec as f64 - seen).abs() < 1.0);
     }
+}
+
+fn on(cpus: &str, of: ContainerUse) -> ContainerUse {
+    ContainerUse { cpus: Some(Arc::new(CpuList::parse(cpus).unwrap())), ..of }
+}
+
+#[test]
+fn who_cannot_run_on_the_victims_cpus_held_none_of_them() {
+    let threads = ThreadUse { run_nsec: 50_000_000, wait_nsec: 40_000_000, ..ThreadUse::default() };
+    let victim = ContainerUse { threads: Some(threads), ..suspect(1, 50_000_000) };
+    let pinned = on("0", victim.clone());
+    let elsewhere = || on("1-3", suspect(2, 200_000_000));
+    let beside = || on("0", suspect(3, 30_000_000));
+    let roaming = || suspect(4, 80_000_000);
+    let node = Some(NodeHeld { cpus: 4.0, ..NodeHeld::default() });
+    let shares = |containers: Vec<ContainerUse>| {
+        let step = Step::for_test(DT_NSEC, node, containers);
+        let split = decompose(&step, key(1), &mut Carry::default()).unwrap();
+        assert!((parts(&split) - split.wait).abs() < 1e-3);
+        split.others.iter().map(|held| (held.key, held.nsec / split.wait)).collect::<Vec<_>>()
+    };
+    assert_eq!(shares(vec![pinned.clone(), elsewhere(), beside()]), [(key(3), 1.0)]);
+    let told = shares(vec![pinned, elsewhere(), beside(), roaming()]);
+    assert!(told.iter().map(|(key, _)| *key).eq([key(3), key(4)]));
+    assert!((told[0].1 - 0.6).abs() < 1e-9, "a quarter of what roams over four CPUs: {told:?}");
+    let told = shares(vec![victim, elsewhere()]);
+    assert_eq!(told, [(key(2), 1.0)], "a victim that is not pinned may have waited anywhere");
 }

@@ -22,7 +22,8 @@ fn names(shares: &[Share]) -> Vec<(String, f64)> {
 
 #[test]
 fn each_gate_is_passed_in_its_turn() {
-    let verdict = |fixed, neighbour| judge(&shares(&account(fixed, &[("scan", "scan-0", neighbour)]))).0;
+    let verdict =
+        |fixed, neighbour| judge(Resource::Cpu, &shares(&account(fixed, &[("scan", "scan-0", neighbour)]))).0;
     assert_eq!(verdict([70.0, 0.0, 0.0, 0.0, 0.0], 30.0), Verdict::SelfThrottled);
     assert_eq!(verdict([60.0, 0.0, 0.0, 0.0, 0.0], 40.0), Verdict::Mixed);
     assert_eq!(verdict([0.0, 50.0, 0.0, 0.0, 0.0], 50.0), Verdict::SelfOversubscribed);
@@ -30,7 +31,7 @@ fn each_gate_is_passed_in_its_turn() {
     assert_eq!(verdict([0.0, 0.0, 0.0, 0.0, 50.0], 50.0), Verdict::Unowned);
     assert_eq!(verdict([20.0, 10.0, 5.0, 5.0, 5.0], 55.0), Verdict::Neighbour);
     assert_eq!(verdict([30.0, 20.0, 0.0, 0.0, 10.0], 40.0), Verdict::Mixed);
-    assert_eq!(judge(&shares(&account([0.0; 5], &[]))).0, Verdict::Nobody);
+    assert_eq!(judge(Resource::Cpu, &shares(&account([0.0; 5], &[]))).0, Verdict::Nobody);
 }
 
 #[test]

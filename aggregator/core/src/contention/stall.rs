@@ -1,0 +1,160 @@
+//! What a model waits for besides CPU time: memory that must be reclaimed, and block I/O.
+//!
+//! Both come from pressure files, which are read once a second, so steps are laid together into windows of
+//! about one. R is the CPU time of the cgroup. Pressure tells how long, never because of whom: that is
+//! read from the model's own limit, from what others took of the node's memory, and from what each read
+//! and wrote. Deliberately absent: what a model waits for its own reads, which is its work.
+
+use std::time::Duration;
+
+use crate::{
+    contention::{
+        decompose::{Held, Split},
+        history::Moment,
+        step::{Step, joined_containers},
+    },
+    frame::ContainerUse,
+    who::ContainerKey,
+};
+
+/// Each file is read once in so long. Reads jitter, so a window may hold none or two of a file; whoever
+/// reads windows means them over several.
+const WINDOW: Duration = Duration::from_millis(980);
+
+const NSEC_PER_USEC: f64 = 1e3;
+
+/// A limit holds a container up when it is this full and charges fail.
+const LIMIT_FULL: f64 = 0.95;
+
+/// Below this much the kernel reclaims for everybody: well above the watermarks of usual nodes (about 1 %
+/// of their memory), and too little for one more model.
+const NODE_TIGHT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// A reclaimed page.
+const PAGE_BYTES: f64 = 4096.0;
+
+/// What an operation costs a device beside its bytes: a request is seldom smaller, and a small one takes
+/// as long.
+const BYTES_PER_OPERATION: f64 = 16.0 * 1024.0;
+
+/// About a second of one node.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    pub(crate) moment: Moment,
+    available_bytes: Option<u64>,
+    containers: Vec<ContainerUse>,
+}
+
+impl Window {
+    fn of(step: &Step) -> Self {
+        let containers = step.containers.clone();
+        Self { moment: step.moment(), available_bytes: step.available_bytes, containers }
+    }
+
+    fn and(self, step: &Step) -> Self {
+        Self {
+            moment: self.moment.and(step.moment()),
+            available_bytes: step.available_bytes.or(self.available_bytes),
+            containers: joined_containers(self.containers, step.containers.clone()),
+        }
+    }
+
+    fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
+        let at = self.containers.binary_search_by_key(&key, |container| container.key).ok()?;
+        self.containers.get(at)
+    }
+}
+
+/// Lays steps together into windows.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    filling: Option<Window>,
+}
+
+impl Windows {
+    /// Gives the window that this step completes.
+    pub(crate) fn add(&mut self, step: &Step) -> Option<Window> {
+        let window = match self.filling.take() {
+            None => Window::of(step),
+            Some(before) => before.and(step),
+        };
+        if window.moment.dt_nsec >= WINDOW.as_nanos() as f64 {
+            return Some(window);
+        }
+        self.filling = Some(window);
+        None
+    }
+}
+
+/// Its wait for memory; `None` where the kernel keeps no pressure for it.
+pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
+    let own = window.container(victim)?;
+    let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
+    let mut split = seen(own, wait);
+    let node_is_tight = window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES);
+    // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
+    if is_at_limit(own) || !node_is_tight {
+        split.own = wait;
+        return Some(split);
+    }
+    let taken: Vec<Held> = others(window, victim, pages_taken);
+    hand_out(&mut split, wait, taken, pages_taken(own));
+    Some(split)
+}
+
+/// Its wait for block I/O, as far as others used the device; `None` where it is not accounted.
+pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
+    let own = window.container(victim)?;
+    let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
+    let own_bytes = own.io.map(|_| bytes_moved(own))?;
+    let moved = others(window, victim, bytes_moved);
+    let foreign: f64 = moved.iter().map(|held| held.nsec).sum();
+    let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
+    let mut split = seen(own, wait);
+    hand_out(&mut split, wait, moved, 0.0);
+    Some(split)
+}
+
+fn seen(own: &ContainerUse, wait: f64) -> Split {
+    let usage = own.usage_nsec as f64;
+    Split { usage, seen: true, node_seen: true, run: usage, wait, ..Split::default() }
+}
+
+fn is_at_limit(own: &ContainerUse) -> bool {
+    let limit = own.limits.and_then(|limits| limits.memory_bytes);
+    let is_full = |limit: u64| own.memory_bytes.is_some_and(|now| now as f64 >= LIMIT_FULL * limit as f64);
+    own.reclaim.is_some_and(|reclaim| reclaim.limit_hits > 0) || limit.is_some_and(is_full)
+}
+
+/// What it took of the node's memory in the window: pages it faulted in again, and those that it had to
+/// make room for.
+fn pages_taken(of: &ContainerUse) -> f64 {
+    of.reclaim.map_or(0.0, |reclaim| {
+        (reclaim.refaults.saturating_add(reclaim.direct_reclaim_pages)) as f64 * PAGE_BYTES
+    })
+}
+
+fn bytes_moved(of: &ContainerUse) -> f64 {
+    of.io.map_or(0.0, |io| {
+        let operations = io.read_ops.saturating_add(io.write_ops) as f64;
+        io.read_bytes.saturating_add(io.write_bytes) as f64 + operations * BYTES_PER_OPERATION
+    })
+}
+
+fn others(window: &Window, victim: ContainerKey, amount: fn(&ContainerUse) -> f64) -> Vec<Held> {
+    let others = window.containers.iter().filter(|other| other.key != victim);
+    let held = others.map(|other| Held { key: other.key, who: other.who.clone(), nsec: amount(other) });
+    held.filter(|held| held.nsec > 0.0).collect()
+}
+
+/// Hands the wait out in proportion; what nobody can be charged with is unowned.
+fn hand_out(split: &mut Split, wait: f64, amounts: Vec<Held>, own: f64) {
+    let whole = own + amounts.iter().map(|held| held.nsec).sum::<f64>();
+    if whole <= 0.0 {
+        split.unowned = wait;
+        return;
+    }
+    split.own = wait * own / whole;
+    split.others = amounts.into_iter().map(|held| Held { nsec: wait * held.nsec / whole, ..held }).collect();
+    split.others.retain(|held| held.nsec > 0.0);
+}

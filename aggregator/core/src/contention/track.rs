@@ -1,0 +1,253 @@
+//! One model's wait for one resource: its last seconds, and its episode from alarm to clear.
+//!
+//! Invariant: an episode opens only where an alarm (something changed) and an effect (it is felt)
+//! come together, its severity grows only, and its numbers cover what was felt: the quiet before the
+//! clear is left out. While it is open they cover the last seconds, so that they follow who hurts now;
+//! once it is cleared, all of it.
+
+use std::time::Duration;
+
+use crate::{
+    contention::{
+        account::Account,
+        episode::{Episode, EpisodeId, Evidence, Resource, Severity, Verdict},
+        history::{History, LATE_AT_MOST, TOLD_OVER},
+        severity::{self, CALM_HOLD},
+        verdict,
+    },
+    digest::Digest,
+    time::AxisNsec,
+    who::{Who, WhoRef},
+};
+
+/// What begins this soon after an episode ended goes on with it: a scanner between two batches.
+const MERGE_GAP: Duration = Duration::from_secs(5);
+
+/// While it is open, an episode is told anew this often.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Something changed; whether it is felt will show.
+#[derive(Debug, Clone, Copy)]
+struct Alarm {
+    onset: AxisNsec,
+    at: AxisNsec,
+}
+
+/// The effect is gone for now.
+#[derive(Debug, Clone, Copy)]
+struct Calm {
+    since: AxisNsec,
+    /// The end of the last step in which it was felt.
+    ended: AxisNsec,
+}
+
+/// An episode, open or the last one.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) id: EpisodeId,
+    alarm: Alarm,
+    verdict_at: AxisNsec,
+    pub(crate) severity: Severity,
+    /// As last told.
+    pub(crate) verdict: Verdict,
+    cleared: Option<AxisNsec>,
+    /// When it last began: the onset, unless it was opened again.
+    began: AxisNsec,
+    calm: Option<Calm>,
+    /// Of all that was felt and is final.
+    account: Account,
+    told_at: AxisNsec,
+}
+
+/// One resource of one model.
+#[derive(Debug)]
+pub(crate) struct Track {
+    resource: Resource,
+    pub(crate) history: History,
+    alarm: Option<Alarm>,
+    tracked: Option<Tracked>,
+}
+
+impl Track {
+    pub(crate) fn new(resource: Resource) -> Self {
+        Self { resource, history: History::default(), alarm: None, tracked: None }
+    }
+
+    /// The episode that has not cleared.
+    pub(crate) fn open_episode(&self) -> Option<&Tracked> {
+        self.tracked.as_ref().filter(|tracked| tracked.cleared.is_none())
+    }
+
+    /// Says what has changed after a step, if anything is worth telling.
+    pub(crate) fn evaluate(&mut self, node: &str, who: &WhoRef) -> Option<Episode> {
+        let now = self.history.now();
+        let cusum = self.history.cusum();
+        if cusum.is_zero() {
+            self.alarm = None;
+        } else if self.alarm.is_none() {
+            self.alarm = cusum.alarm().map(|onset| Alarm { onset, at: now });
+        }
+        let tell = match &mut self.tracked {
+            Some(tracked) if tracked.cleared.is_none() => {
+                let tell = tracked.follow(&self.history);
+                if tracked.cleared.is_some() {
+                    self.alarm = None;
+                    self.history.forget_alarm();
+                }
+                tell
+            }
+            _ => self.open(node, who),
+        };
+        if tell { self.tell(node, who, now) } else { None }
+    }
+
+    /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
+    /// afresh.
+    pub(crate) fn vanish(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
+        let history = std::mem::take(&mut self.history);
+        self.alarm = None;
+        let tracked = self.tracked.as_mut().filter(|tracked| tracked.cleared.is_none())?;
+        let ended = tracked.calm.map_or(history.now(), |calm| calm.ended);
+        tracked.clear(&history, ended.min(now));
+        self.tell(node, who, now)
+    }
+
+    fn open(&mut self, node: &str, who: &Who) -> bool {
+        let now = self.history.now();
+        let Some(alarm) = self.alarm else { return false };
+        // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
+        let before = self.tracked.as_ref().and_then(|tracked| tracked.cleared).unwrap_or_default();
+        let onset = alarm.onset.max(before).max(now - TOLD_OVER);
+        let Some(severity) = severity::reached(&self.history, now.since(onset)) else { return false };
+        match &mut self.tracked {
+            Some(tracked) if tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP) => {
+                tracked.account.skip_to(onset);
+                tracked.severity = tracked.severity.max(severity);
+                tracked.cleared = None;
+                tracked.calm = None;
+                tracked.began = onset;
+            }
+            _ => {
+                self.tracked = Some(Tracked {
+                    id: episode_id(node, who, self.resource, onset),
+                    alarm: Alarm { onset, at: alarm.at.max(onset) },
+                    verdict_at: now,
+                    severity,
+                    verdict: Verdict::Nobody,
+                    cleared: None,
+                    began: onset,
+                    calm: None,
+                    account: Account::since(onset),
+                    told_at: now,
+                });
+            }
+        }
+        true
+    }
+
+    fn tell(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
+        let tracked = self.tracked.as_mut()?;
+        tracked.told_at = now;
+        let recent;
+        let account = if tracked.cleared.is_some() {
+            &tracked.account
+        } else {
+            recent = tracked.recent(&self.history);
+            &recent
+        };
+        let shares = verdict::shares(account);
+        let (verdict, margin) = verdict::judge(self.resource, &shares);
+        tracked.verdict = verdict;
+        Some(Episode {
+            id: tracked.id,
+            node: node.to_owned(),
+            victim: who.clone(),
+            resource: self.resource,
+            verdict,
+            severity: tracked.severity,
+            onset: tracked.alarm.onset,
+            alarm: tracked.alarm.at,
+            verdict_at: tracked.verdict_at,
+            cleared: tracked.cleared,
+            slowdown: account.blocks().estimate(tracked.id.0),
+            added_wait_msec_per_cpu_sec: account.total().wait_per_run() * 1e3,
+            shares,
+            confidence: verdict::confidence(self.resource, account, verdict, margin),
+            tier: verdict::tier(self.resource, account),
+            coverage: account.coverage(),
+            evidence: evidence(account),
+        })
+    }
+}
+
+impl Tracked {
+    /// Goes on with an open episode; says whether there is something to tell.
+    fn follow(&mut self, history: &History) -> bool {
+        let now = history.now();
+        let reached = severity::reached(history, now.since(self.began));
+        let worse = reached.is_some_and(|reached| reached > self.severity);
+        self.severity = self.severity.max(reached.unwrap_or(self.severity));
+        self.calm = if severity::is_calm(history, self.severity) {
+            self.calm.or_else(|| Some(Calm { since: now, ended: self.last_felt(history) }))
+        } else {
+            None
+        };
+        let felt_until = self.calm.map_or(now, |calm| calm.ended);
+        self.account.feed(history.ticks(), felt_until.min(now - LATE_AT_MOST));
+        if let Some(calm) = self.calm.filter(|calm| now.since(calm.since) >= CALM_HOLD) {
+            self.clear(history, calm.ended);
+            return true;
+        }
+        worse || now.since(self.told_at) >= TOLD_EVERY
+    }
+
+    /// The last seconds in which it was felt.
+    fn recent(&self, history: &History) -> Account {
+        let until = self.calm.map_or(history.now(), |calm| calm.ended);
+        let mut account = Account::since(self.began.max(until - TOLD_OVER));
+        account.feed(history.ticks(), until);
+        account
+    }
+
+    fn last_felt(&self, history: &History) -> AxisNsec {
+        let felt = history.ticks().rev().find(|tick| severity::is_felt(tick.span(), self.severity));
+        felt.map_or(self.began, |tick| tick.at.max(self.began))
+    }
+
+    fn clear(&mut self, history: &History, ended: AxisNsec) {
+        self.account.feed(history.ticks(), ended);
+        self.cleared = Some(ended);
+    }
+}
+
+fn evidence(account: &Account) -> Vec<Evidence> {
+    let total = account.total();
+    let per_sec = |nsec: f64| if total.dt > 0.0 { nsec / total.dt * 1e3 } else { 0.0 };
+    vec![
+        Evidence { name: "felt_sec", value: total.dt / 1e9 },
+        Evidence { name: "run_msec_per_sec", value: per_sec(total.run) },
+        Evidence { name: "wait_msec_per_sec", value: per_sec(total.wait) },
+        Evidence { name: "throttled_msec_per_sec", value: per_sec(account.throttled) },
+    ]
+}
+
+/// The same after a replay and after a restart of the aggregator. Off Kubernetes nothing but the
+/// cgroup tells two containers of one name apart.
+fn episode_id(node: &str, victim: &Who, resource: Resource, onset: AxisNsec) -> EpisodeId {
+    let place = if victim.pod_uid.is_empty() { &victim.cgroup } else { &victim.pod_uid };
+    let digest = Digest::new()
+        .text(node)
+        .text(&victim.namespace)
+        .text(&victim.pod)
+        .text(place)
+        .text(&victim.container)
+        .text(match resource {
+            Resource::Cpu => "cpu",
+            Resource::Memory => "memory",
+            Resource::Io => "io",
+            Resource::GpuTime => "gpu_time",
+            Resource::GpuMemory => "gpu_memory",
+            Resource::Cache => "cache",
+        });
+    EpisodeId(digest.number(onset.0).finish())
+}
