@@ -25,7 +25,7 @@ struct Second {
 }
 
 fn frame(tick: u64, available_bytes: u64, containers: &[(&str, Role, Second)]) -> Frame {
-    let at = START + TICK * u32::try_from(tick).unwrap();
+    let at = START + TICK * u32::try_from(tick).expect("a test has few ticks");
     let is_read = tick.is_multiple_of(10);
     let of = |(index, (name, role, second)): (usize, &(&str, Role, Second))| ContainerUse {
         pressure: Some(if is_read { second.pressure } else { Pressure::default() }),
