@@ -138,6 +138,7 @@ pub(crate) mod fixture {
             verdict_at: onset,
             cleared: None,
             slowdown: Estimate { estimate: 1.4, lo: 1.3, hi: 1.5 },
+            saturated: false,
             added_wait_msec_per_cpu_sec: 400.0,
             shares: vec![
                 Share { cause: Cause::Culprit(who("scan", Role::Scanner)), share: 0.9 },

@@ -126,6 +126,7 @@ pub(super) fn episode(revised: &Revised, incarnation: &str) -> wire::Episode {
         tier: tier(episode.tier).into(),
         coverage: episode.coverage,
         evidence: episode.evidence.iter().map(evidence).collect(),
+        saturated: episode.saturated,
     }
 }
 

@@ -1,6 +1,6 @@
 //! An episode as about ten lines: what, how much, from whom, when, how sure, and what to do.
 
-use berth::wire::{Tier, Verdict};
+use berth::wire::{Cause, Resource, Tier, Verdict};
 
 use crate::text::{self, Page};
 use crate::view::word::Word;
@@ -14,10 +14,10 @@ pub(super) fn episode(episode: &Episode) -> String {
     let state = if episode.cleared.is_some() { "over" } else { "open" };
     page.line("episode", &format!("{} ({state}, revision {})", episode.id, episode.revision));
     page.line("victim", &victim(episode));
-    page.line("verdict", &format!("{}: {}", episode.verdict.word(), meaning(episode.verdict)));
+    page.line("verdict", &format!("{}: {}", episode.verdict.word(), meaning(episode)));
     page.line("severity", &format!("{}, on {}", episode.severity.word(), episode.resource.word()));
     page.line("slowdown", &slowdown(episode));
-    shares(&mut page, &episode.shares);
+    shares(&mut page, episode);
     page.line("times", &times(episode));
     page.line("confidence", &confidence(episode));
     page.line("evidence", &evidence(episode));
@@ -33,15 +33,17 @@ fn victim(episode: &Episode) -> String {
 
 fn slowdown(episode: &Episode) -> String {
     let Some(slowdown) = episode.slowdown else { return "not measured".to_owned() };
+    let queue = if episode.saturated { "; its queue grows, so answers come ever later" } else { "" };
     format!(
-        "{}: a CPU second of its work took {:.2} s; {:.0} ms of that it waited",
+        "{}: a CPU second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
         text::slowdown(Some(slowdown)),
         slowdown.estimate,
         episode.added_wait_msec_per_cpu_sec,
     )
 }
 
-fn shares(page: &mut Page, shares: &[Share]) {
+fn shares(page: &mut Page, episode: &Episode) {
+    let shares = &episode.shares;
     if shares.is_empty() {
         page.line("waits for", "nothing that could be told apart");
     }
@@ -52,11 +54,19 @@ fn shares(page: &mut Page, shares: &[Share]) {
             "{:>5} {:<width$} {}{}",
             text::percent(share.share),
             bar(share.share),
-            text::cause(share),
+            cause(episode, share),
             who.unwrap_or_default(),
             width = usize::from(BAR),
         );
         page.line(label, &text);
+    }
+}
+
+fn cause<'a>(episode: &Episode, share: &'a Share) -> &'a str {
+    match (episode.resource, share.cause) {
+        (Resource::Memory, Cause::Self_) => "own memory limit",
+        (Resource::Memory, Cause::Unowned) => "nobody seen",
+        _ => text::cause(share),
     }
 }
 
@@ -80,7 +90,10 @@ fn times(episode: &Episode) -> String {
 fn confidence(episode: &Episode) -> String {
     let seen = match episode.tier {
         Tier::Threads => "each thread's wait and throttling",
-        Tier::Pressure => "pressure totals only, so own threads and neighbours cannot be told apart",
+        Tier::Pressure if episode.resource == Resource::Cpu => {
+            "pressure totals only, so own threads and neighbours cannot be told apart"
+        }
+        Tier::Pressure => "how long it stood still, and what each pod took meanwhile",
         Tier::Usage => "CPU use only, so no wait is visible",
         Tier::Unspecified => "what could be seen is not said",
     };
@@ -94,11 +107,21 @@ fn evidence(episode: &Episode) -> String {
     if numbers.is_empty() { "none was sent".to_owned() } else { numbers.join(", ") }
 }
 
-fn meaning(verdict: Verdict) -> &'static str {
-    match verdict {
+fn meaning(episode: &Episode) -> &'static str {
+    let others = match episode.resource {
+        Resource::Memory => "other pods take the memory of its node, and it waits for what is reclaimed",
+        Resource::Io => "other pods keep the device busy that it reads and writes",
+        _ => "it waits for other pods on its node",
+    };
+    match episode.verdict {
         Verdict::Nobody => "nobody hurts it",
-        Verdict::Neighbour => "it waits for other pods on its node",
-        Verdict::SelfThrottled => "it waits for its own CPU limit, not for a neighbour",
+        Verdict::Neighbour => others,
+        Verdict::SelfThrottled if has_own_cpu_limit(episode) => {
+            "it waits for its own CPU limit, not for a neighbour"
+        }
+        Verdict::SelfThrottled => {
+            "it waits for a CPU limit above it, its pod's or its class's, not for a neighbour"
+        }
         Verdict::SelfOversubscribed => "its own threads wait for each other",
         Verdict::OverEntitlement => "it already has more than its requests entitle it to",
         Verdict::MemoryOwnLimit => "it is short of memory under its own limit",
@@ -107,6 +130,10 @@ fn meaning(verdict: Verdict) -> &'static str {
         Verdict::Mixed => "several causes; the shares say how much each",
         Verdict::Unspecified => "this version of berth does not know it",
     }
+}
+
+fn has_own_cpu_limit(episode: &Episode) -> bool {
+    episode.evidence.iter().any(|evidence| evidence.name == "cpu_limit_millicpu")
 }
 
 fn next(verdict: Verdict) -> &'static str {

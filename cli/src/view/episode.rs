@@ -87,6 +87,8 @@ pub struct Episode {
     pub cleared: Option<Time>,
     /// Wall seconds per CPU second of the model's work.
     pub slowdown: Option<Estimate>,
+    /// Its queue grows, so its response times have no bound.
+    pub saturated: bool,
     /// In milliseconds.
     pub added_wait_msec_per_cpu_sec: f64,
     /// Largest first.
@@ -121,6 +123,7 @@ impl From<wire::Episode> for Episode {
             verdict_at: wire.verdict_at.map(Time::from),
             cleared: wire.cleared.map(Time::from),
             slowdown: wire.slowdown.map(Estimate::from),
+            saturated: wire.saturated,
             added_wait_msec_per_cpu_sec: wire.added_wait_msec_per_cpu_sec,
             shares: wire.shares.into_iter().map(Share::from).collect(),
             coverage: wire.coverage,

@@ -59,6 +59,7 @@ pub(crate) fn episode() -> wire::Episode {
         tier: wire::Tier::Threads.into(),
         coverage: 0.98,
         evidence: vec![wire::Evidence { name: "wait_msec_per_cpu_sec".to_owned(), value: 840.25 }],
+        saturated: false,
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Account {
     pub(crate) others: BTreeMap<ContainerKey, (WhoRef, f64)>,
     /// Others that found no room.
     pub(crate) rest: f64,
+    pub(crate) limit_hits: u64,
+    pub(crate) cpu_limit_millicpu: Option<u64>,
     usage: f64,
     wait_seen: f64,
     node_seen: f64,
@@ -75,6 +77,8 @@ impl Account {
                 self.rest += held.nsec;
             }
         }
+        self.limit_hits = self.limit_hits.saturating_add(split.limit_hits);
+        self.cpu_limit_millicpu = split.cpu_limit_millicpu.or(self.cpu_limit_millicpu);
         self.usage += split.usage;
         self.wait_seen += if split.seen { tick.dt_nsec } else { 0.0 };
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };

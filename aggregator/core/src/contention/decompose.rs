@@ -35,6 +35,10 @@ pub(crate) struct Split {
     pub(crate) irq: f64,
     pub(crate) steal: f64,
     pub(crate) unowned: f64,
+    /// The limit of its own that throttles it, in thousandths of a CPU; one above it is not told.
+    pub(crate) cpu_limit_millicpu: Option<u64>,
+    /// Charges that its own memory limit turned away.
+    pub(crate) limit_hits: u64,
     /// Held by each other container; those that held nothing are left out.
     pub(crate) others: Vec<Held>,
 }
@@ -84,6 +88,7 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         run: threads.run_nsec as f64,
         wait,
         throttled,
+        cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
         ..Split::default()
     };
     if wait > throttled {

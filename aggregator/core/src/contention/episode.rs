@@ -167,6 +167,8 @@ pub struct Episode {
     /// Wall seconds per CPU second of the model's work. This and what follows cover the last 10 s in
     /// which it was felt, and all of the episode once it is cleared.
     pub slowdown: Estimate,
+    /// Its queue grows: work comes faster than it is done, so response times have no bound.
+    pub saturated: bool,
     /// In milliseconds.
     pub added_wait_msec_per_cpu_sec: f64,
     /// Largest first; they sum to 1.

@@ -28,6 +28,12 @@ const RUN_EVIDENCE_PER_SEC: f64 = 0.02;
 /// ... unless it waits this long a second: who starves hardly runs.
 const WAIT_EVIDENCE_PER_SEC: f64 = 0.02;
 
+/// Tasks that always want to run want it nearly all of the time: waiting for a request takes the rest.
+const ALWAYS: f64 = 0.95;
+
+/// Two seconds: a burst of requests is no queue that grows.
+const SATURATED_BLOCKS: usize = 4;
+
 /// Run and wait over some time, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Span {
@@ -92,6 +98,14 @@ impl Blocks {
 
     pub(crate) fn total(&self) -> Span {
         total(&self.full).and(self.filling)
+    }
+
+    /// Its queue grows: as many of its threads as ever want to run want it all the time, so that work
+    /// comes faster than it is done and there is no response time to speak of.
+    pub(crate) fn is_saturated(&self) -> bool {
+        let wanting = |block: &Span| (block.run + block.wait) / block.dt;
+        let most = self.full.iter().map(wanting).fold(1.0, f64::max);
+        self.full.len() >= SATURATED_BLOCKS && self.full.iter().all(|block| wanting(block) >= ALWAYS * most)
     }
 
     /// The slowdown and its interval. Fewer than about ten blocks span little and their interval is
@@ -163,6 +177,23 @@ mod tests {
         let slowdown = blocks.estimate(7);
         assert!(slowdown.lo < 1.75 && slowdown.hi > 2.2, "{slowdown:?}");
         assert_eq!(slowdown, blocks.estimate(7));
+    }
+
+    #[test]
+    fn a_queue_grows_where_threads_always_want_to_run() {
+        let saturated = |steps: &[(f64, f64)]| {
+            let mut blocks = Blocks::default();
+            for (run, wait) in steps.iter().cycle().take(10 * steps.len()) {
+                (0..5).for_each(|_| blocks.add(step(*run, *wait)));
+            }
+            blocks.is_saturated()
+        };
+        assert!(saturated(&[(50.0, 49.0)]), "one thread, half of the CPU");
+        assert!(saturated(&[(50.0, 350.0), (60.0, 338.0)]), "four threads");
+        assert!(!saturated(&[(50.0, 49.0), (40.0, 30.0)]), "idle in between");
+        assert!(!saturated(&[(50.0, 350.0), (50.0, 150.0)]), "two of four threads are idle in between");
+        assert!(!saturated(&[(25.0, 50.0)]));
+        assert!(!Blocks::default().is_saturated());
     }
 
     #[test]

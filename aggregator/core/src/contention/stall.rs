@@ -90,7 +90,8 @@ impl Windows {
 pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
     let own = window.container(victim)?;
     let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
-    let mut split = seen(own, wait);
+    let limit_hits = own.reclaim.map_or(0, |reclaim| reclaim.limit_hits);
+    let mut split = Split { limit_hits, ..seen(own, wait) };
     let node_is_tight = window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES);
     // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
     if is_at_limit(own) || !node_is_tight {

@@ -170,12 +170,13 @@ impl Track {
             verdict_at: tracked.verdict_at,
             cleared: tracked.cleared,
             slowdown: account.blocks().estimate(tracked.id.0),
+            saturated: account.blocks().is_saturated(),
             added_wait_msec_per_cpu_sec: account.total().wait_per_run() * 1e3,
             shares,
             confidence: verdict::confidence(self.resource, account, verdict, margin),
             tier: verdict::tier(self.resource, account),
             coverage: account.coverage(),
-            evidence: evidence(account),
+            evidence: evidence(self.resource, account),
         })
     }
 }
@@ -220,15 +221,26 @@ impl Tracked {
     }
 }
 
-fn evidence(account: &Account) -> Vec<Evidence> {
+fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     let total = account.total();
-    let per_sec = |nsec: f64| if total.dt > 0.0 { nsec / total.dt * 1e3 } else { 0.0 };
-    vec![
-        Evidence { name: "felt_sec", value: total.dt / 1e9 },
-        Evidence { name: "run_msec_per_sec", value: per_sec(total.run) },
-        Evidence { name: "wait_msec_per_sec", value: per_sec(total.wait) },
-        Evidence { name: "throttled_msec_per_sec", value: per_sec(account.throttled) },
-    ]
+    let sec = total.dt / 1e9;
+    let per_sec = |amount: f64| if sec > 0.0 { amount / sec } else { 0.0 };
+    let one = |name, value| Evidence { name, value };
+    let mut evidence = vec![
+        one("felt_sec", sec),
+        one("run_msec_per_sec", per_sec(total.run / 1e6)),
+        one("wait_msec_per_sec", per_sec(total.wait / 1e6)),
+    ];
+    match resource {
+        Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
+        Resource::Cpu => {
+            evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled / 1e6)));
+            let limit = account.cpu_limit_millicpu.filter(|_| account.throttled > 0.0);
+            evidence.extend(limit.map(|millicpu| one("cpu_limit_millicpu", millicpu as f64)));
+        }
+        Resource::Io | Resource::GpuTime | Resource::GpuMemory | Resource::Cache => {}
+    }
+    evidence
 }
 
 /// The same after a replay and after a restart of the aggregator. Off Kubernetes nothing but the

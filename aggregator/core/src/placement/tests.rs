@@ -60,6 +60,7 @@ fn episode(node: &str, victim: WhoRef, culprits: &[(WhoRef, f64)], verdict: Verd
         verdict_at: NOW,
         cleared: None,
         slowdown: Estimate { estimate: 2.1, lo: 1.9, hi: 2.2 },
+        saturated: false,
         added_wait_msec_per_cpu_sec: 1100.0,
         shares: culprits.collect(),
         confidence: Confidence::Likely,
