@@ -31,6 +31,7 @@ pub mod report;
 pub mod roles;
 pub mod samples;
 pub mod scope;
+pub mod stage;
 pub mod status;
 pub mod stop;
 pub mod text;

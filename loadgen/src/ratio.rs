@@ -7,6 +7,7 @@
 //! and the same seed give the same answer. Deliberately absent: a verdict; that is the caller's.
 
 use crate::clock::NANOS_PER_SEC;
+use crate::random::Random;
 use crate::tally::{Interval, Phase};
 
 /// Draws of each bootstrap: the ends of the interval then move by about 2 % of its width from seed
@@ -199,7 +200,7 @@ fn bootstrap(after: &Series, before: &Series, seed: u64) -> Result<Ratio, RatioE
     };
     let estimate = ratio(&vec![1; after.len()], &vec![1; before.len()]).ok_or(RatioError::NoValues)?;
 
-    let mut random = SplitMix64(seed);
+    let mut random = Random::new(seed);
     let mut draws: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| {
             let after_times = draw_times(&mut random, after.len());
@@ -227,11 +228,11 @@ fn block_len(seconds: usize) -> usize {
 }
 
 /// How often each second is in one draw of as many seconds as there are.
-fn draw_times(random: &mut SplitMix64, seconds: usize) -> Vec<u32> {
+fn draw_times(random: &mut Random, seconds: usize) -> Vec<u32> {
     let mut times = vec![0; seconds];
     let mut left = seconds;
     while left > 0 {
-        let first = random.below(seconds);
+        let first = draw(random, seconds);
         let stretch = block_len(seconds).min(left);
         for second in first..first + stretch {
             times[second % seconds] += 1;
@@ -239,6 +240,11 @@ fn draw_times(random: &mut SplitMix64, seconds: usize) -> Vec<u32> {
         left -= stretch;
     }
     times
+}
+
+fn draw(random: &mut Random, seconds: usize) -> usize {
+    let limit = u64::try_from(seconds).expect("a length fits 64 bits");
+    usize::try_from(random.below(limit)).expect("below a usize")
 }
 
 /// By how much the percentile interval of `blocks` blocks is too narrow: Student's t to the normal
@@ -252,24 +258,6 @@ fn widening(blocks: usize) -> f64 {
         + (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / (96.0 * freedom.powi(2))
         + (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / (384.0 * freedom.powi(3));
     t / Z * (blocks / freedom).sqrt()
-}
-
-/// Steele, Lea and Flood 2014; its statistics are far better than a bootstrap can tell.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `limit`; the bias of the multiplication is below `limit` / 2^64.
-    fn below(&mut self, limit: usize) -> usize {
-        let limit = u128::try_from(limit).expect("a length fits 128 bits");
-        usize::try_from((u128::from(self.next()) * limit) >> 64).expect("below a usize")
-    }
 }
 
 #[cfg(test)]
@@ -365,7 +353,7 @@ mod tests {
     }
 
     /// Noise around 1 with a correlation of `memory` from second to second.
-    fn noisy(random: &mut SplitMix64, seconds: usize, memory: f64) -> Series {
+    fn noisy(random: &mut Random, seconds: usize, memory: f64) -> Series {
         let mut state = 0.0;
         let quotients = (0..seconds).map(|_| {
             let uniform = random.next() as f64 / u64::MAX as f64;
@@ -378,7 +366,7 @@ mod tests {
     #[test]
     fn nine_of_ten_intervals_or_more_hold_the_truth() {
         for (seconds, memory) in [(10, 0.0), (60, 0.4)] {
-            let mut random = SplitMix64(11);
+            let mut random = Random::new(11);
             let trials = 100;
             let held = (0..trials)
                 .filter(|trial| {

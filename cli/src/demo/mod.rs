@@ -5,9 +5,6 @@
 //! Berth says of it, the advice, and the model after the move. Deliberately absent: Kubernetes,
 //! configuration, and any figure that was not measured in this very run.
 
-mod cgroups;
-mod cpus;
-mod programs;
 mod result;
 mod runs;
 mod stage;
@@ -15,12 +12,11 @@ mod story;
 
 use std::net::SocketAddr;
 
-use cpus::Cpus;
-
 use crate::{
     connect::Address,
     exit::{Exit, Failure},
     output::Output,
+    stage::Cpus,
     stop,
 };
 use result::Outcome;

@@ -8,11 +8,11 @@ use berth::{
     load::{Check, Model, OnLoss, PayloadHash, RunSpec},
     wire::{self, run_event::Event},
 };
-use berth_loadgen::{Interval, Payload, Ratio, Statistic, Summary, Totals, ratio_interval};
+use berth_loadgen::{Interval, Ratio, Statistic, Summary, Totals, ratio_interval};
 use tokio_stream::StreamExt as _;
 
 use super::stage::Stage;
-use crate::connect::Server;
+use crate::{connect::Server, stage::example_payload};
 
 /// A prediction takes milliseconds; a saturated model may take seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,9 +25,6 @@ const CONNECTIONS: u32 = 64;
 
 /// The bootstrap's; any number gives the same answer to two digits.
 const SEED: u64 = 7;
-
-/// The example's 3,000 rows.
-const ROWS: &str = include_str!("../../../examples/payload.csv");
 
 /// What a model is asked.
 #[derive(Debug, Clone, Copy)]
@@ -71,20 +68,12 @@ impl Measured {
 
 /// The 3,000 rows of the example, some in each request body, which the aggregator keeps.
 pub(super) async fn put_payload(server: &Server, rows_per_request: usize) -> anyhow::Result<PayloadHash> {
-    let packed = Payload::ndjson("payload.csv", bodies(rows_per_request).as_bytes())?.pack();
+    let packed = example_payload(rows_per_request)?.pack();
     let chunks = packed.chunks(PAYLOAD_CHUNK_BYTES).map(|chunk| packed.slice_ref(chunk));
     let chunks: Vec<_> = chunks.map(|data| wire::PayloadChunk { data }).collect();
     let answer = server.load().put_payload(tokio_stream::iter(chunks)).await;
     let hash = answer.map_err(|status| server.failure(&status))?.into_inner().sha256;
     PayloadHash::try_from(&hash[..]).context("leave the payload with the aggregator")
-}
-
-/// Request bodies, one a line: the label, which is the last column, is what the model should find.
-fn bodies(rows_per_request: usize) -> String {
-    let rows: Vec<&str> =
-        ROWS.lines().skip(1).filter_map(|row| row.rsplit_once(',')).map(|row| row.0).collect();
-    let body = |rows: &[&str]| format!("{{\"payload\":{{\"instances\":[[{}]]}}}}\n", rows.join("],["));
-    rows.chunks(rows_per_request).map(body).collect()
 }
 
 /// Runs one load to its end.

@@ -11,12 +11,8 @@ use std::{path::Path, process, time::Duration};
 
 use anyhow::Context as _;
 
-use super::{
-    Args,
-    cgroups::{Group, Hierarchies},
-    cpus::Cpus,
-    programs::{Binaries, Program},
-};
+use super::Args;
+use crate::stage::{Binaries, Cpus, Group, Hierarchies, Program};
 
 /// What the model asks for, in CPUs. The scanners ask for the rest of the node, as batch work does, so a node
 /// of one CPU that is wanted by all is parted one to three: contention that stands clear of a shared host's
@@ -145,7 +141,7 @@ impl Stage {
         let group = self.hierarchies.make(&format!("{}-{}/refmodel", self.prefix, suffix(on)))?;
         group.set_weight(weight(MODEL_REQUEST_CPUS))?;
         if let Some(cpus) = self.model_cpu_limit {
-            group.set_cpu_limit(cpus)?;
+            group.set_cpu_limit(Some(cpus))?;
         }
         let node = &self.nodes[on];
         let (model, target) = start_model(&group, &self.binaries, &node.cpus, self.scratch.path()).await?;
@@ -157,7 +153,7 @@ impl Stage {
     /// Limits the model's CPU, as a Kubernetes limit does.
     pub(super) fn limit_model(&mut self, cpus: f64) -> anyhow::Result<()> {
         self.model_cpu_limit = Some(cpus);
-        self.model_group.set_cpu_limit(cpus)
+        self.model_group.set_cpu_limit(Some(cpus))
     }
 
     /// Starts the scanners on a node, the largest first; together they make `calls_per_sec` to the model.

@@ -9,7 +9,6 @@ use berth_loadgen::{Ratio, Statistic};
 
 use super::{
     Args,
-    cgroups::QUOTA_PERIOD,
     result::{AdviceGiven, Baseline, Blame, Change, Contention, GENERATOR_OK, Outcome, Verification},
     runs::{self, Load, Measured},
     stage::{MODEL_REQUEST_CPUS, MODEL_WORKERS, Stage},
@@ -17,6 +16,7 @@ use super::{
 use crate::{
     connect::Server,
     output::{Format, Output},
+    stage::QUOTA_PERIOD,
     text,
     view::{Advice, Episode, ModelSummary, word::Word as _},
 };

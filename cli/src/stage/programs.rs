@@ -1,4 +1,4 @@
-//! The programs that the demonstration starts, each in its cgroup and on its CPUs.
+//! The programs of a stage, each in its cgroup and on its CPUs.
 //!
 //! Invariant: a program that was started is killed when its [`Program`] is dropped, at the latest.
 
@@ -26,13 +26,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Finds the programs that were built with this one.
 #[derive(Debug)]
-pub(super) struct Binaries {
+pub struct Binaries {
     dir: PathBuf,
 }
 
 impl Binaries {
     /// Every program lies beside this one. Errors: one is missing.
-    pub(super) fn beside_this_one() -> anyhow::Result<Self> {
+    pub fn beside_this_one() -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("find this program")?;
         let dir = own.parent().context("find this program's folder")?.to_owned();
         for name in ["berth-agent", "berth-aggregator", "berth-loadgen", "refmodel", "scanner"] {
@@ -47,14 +47,14 @@ impl Binaries {
     }
 
     /// Where `name` lies.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 }
 
 /// A running program and its log.
 #[derive(Debug)]
-pub(super) struct Program {
+pub struct Program {
     name: String,
     child: Child,
     log: PathBuf,
@@ -62,18 +62,18 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts `command` on `cpus`, its stderr going to a log in `logs`.
-    pub(super) fn start(name: &str, mut command: Command, cpus: &Cpus, logs: &Path) -> anyhow::Result<Self> {
+    pub fn start(name: &str, mut command: Command, cpus: &Cpus, logs: &Path) -> anyhow::Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let stderr = File::create(&log).with_context(|| format!("write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
-        // Ctrl-C on the terminal is for the demonstration, which then ends its programs in order.
+        // Ctrl-C on the terminal is for this program, which then ends its programs in order.
         command.process_group(0);
         let child = cpus.inherited_by(|| command.spawn()).with_context(|| format!("start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
     /// Waits until the log says `<what>listening on ADDRESS`, and returns the address.
-    pub(super) async fn listening(&mut self, what: &str) -> anyhow::Result<String> {
+    pub async fn listening(&mut self, what: &str) -> anyhow::Result<String> {
         let marker = format!("{what}listening on ");
         let address = async {
             loop {
@@ -95,7 +95,7 @@ impl Program {
     }
 
     /// Errors: it has ended, although nobody stopped it.
-    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+    pub fn check(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.child.try_wait().with_context(|| format!("look after {}", self.name))? else {
             return Ok(());
         };
@@ -106,13 +106,13 @@ impl Program {
     }
 
     /// Its process id; `None` when it has ended.
-    pub(super) fn pid(&self) -> Option<rustix::process::Pid> {
+    pub fn pid(&self) -> Option<rustix::process::Pid> {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok())?;
         rustix::process::Pid::from_raw(pid)
     }
 
     /// Asks it to end, and kills it when it does not.
-    pub(super) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         if let Some(pid) = self.pid() {
             let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

@@ -1,0 +1,149 @@
+//! Which trials there are.
+//!
+//! Each cell of the matrix is run under an even seed, for tuning, and an odd one, for the report. Classes
+//! of one kind differ in one thing only, so that a figure that is missed points at its cause.
+
+use crate::{
+    plan::{Own, Suspect, Trial, Victim},
+    result::{Expected, Half},
+    suspects::Kind,
+    timeline::Rhythm,
+    victims,
+};
+use berth_cli::stage::DEFAULT_WEIGHT;
+
+mod alone;
+mod beside;
+mod several;
+
+/// Every trial, in the order in which they are run: mixed by seed, so that a run that is cut short has
+/// some of each class.
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = beside::cells()
+        .into_iter()
+        .chain(several::cells())
+        .chain(alone::cells())
+        .flat_map(Cell::seeds)
+        .collect();
+    trials.sort_by_key(|trial| trial.seed);
+    trials
+}
+
+/// A trial without its seed.
+#[derive(Debug, Clone)]
+struct Cell {
+    class: &'static str,
+    name: String,
+    victim: Victim,
+    load: f64,
+    at_once: u32,
+    suspects: Vec<Suspect>,
+    bystanders: u32,
+    own: Option<Own>,
+    stray: bool,
+    subsets: bool,
+    expected: Expected,
+    seeds: u64,
+}
+
+impl Cell {
+    /// Nobody beside the example model.
+    fn of(class: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            class,
+            name: name.into(),
+            victim: refmodel(1),
+            load: 0.5,
+            at_once: 1,
+            suspects: Vec::new(),
+            bystanders: 0,
+            own: None,
+            stray: false,
+            subsets: false,
+            expected: nobody(),
+            seeds: 2,
+        }
+    }
+
+    /// Beside these, of whom those are to be named who share the victim's CPU.
+    fn beside(class: &'static str, name: impl Into<String>, suspects: Vec<Suspect>) -> Self {
+        let culprits = (1..).zip(&suspects).filter(|(_, suspect)| !suspect.elsewhere);
+        let culprits: Vec<String> = culprits.map(|(number, _)| format!("suspect-{number}")).collect();
+        let expected = if culprits.is_empty() { nobody() } else { expected("neighbour", "cpu", culprits) };
+        Self { suspects, expected, ..Self::of(class, name) }
+    }
+
+    fn seeds(self) -> impl Iterator<Item = Trial> {
+        (0..self.seeds).map(move |seed| Trial {
+            id: format!("{}-{}-{seed}", self.class, self.name),
+            class: self.class,
+            // Trials of different cells have different orders, and a cell has the same ones each time.
+            seed: seed + 2 * self.name.bytes().fold(0, |sum, byte| (sum * 31 + u64::from(byte)) % 1_000),
+            half: if seed % 2 == 0 { Half::Tuning } else { Half::Report },
+            victim: self.victim,
+            load: self.load,
+            at_once: self.at_once,
+            suspects: self.suspects.clone(),
+            bystanders: self.bystanders,
+            own: self.own,
+            stray: self.stray,
+            subsets: self.subsets,
+            expected: self.expected.clone(),
+        })
+    }
+}
+
+fn expected(verdict: &str, resource: &str, culprits: Vec<String>) -> Expected {
+    Expected { verdict: verdict.to_owned(), resource: resource.to_owned(), culprits }
+}
+
+fn nobody() -> Expected {
+    expected("nobody", "cpu", Vec::new())
+}
+
+fn refmodel(threads: u32) -> Victim {
+    Victim { kind: victims::Kind::Refmodel { rows: 1 }, threads, weight: DEFAULT_WEIGHT }
+}
+
+/// A suspect of the default weight on the victim's CPU, on throughout its blocks.
+fn suspect(kind: Kind) -> Suspect {
+    Suspect { kind, rhythm: Rhythm::Steady, weight: DEFAULT_WEIGHT, elsewhere: false }
+}
+
+/// Nothing but CPU.
+const HOG: Kind = Kind::Busy { threads: 1, duty: 1.0 };
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::blocks;
+
+    /// A run within two and a half hours, at two seconds to set and strike each scene.
+    const LONGEST_SECONDS: u32 = 9_000;
+
+    #[test]
+    fn every_trial_has_an_id_of_its_own_and_half_of_them_are_for_the_report() {
+        let trials = trials();
+        let ids: BTreeSet<_> = trials.iter().map(|trial| &trial.id).collect();
+        assert_eq!(ids.len(), trials.len());
+        let tuning = trials.iter().filter(|trial| trial.half == Half::Tuning).count();
+        assert_eq!(tuning * 2, trials.len());
+    }
+
+    #[test]
+    fn a_whole_run_fits_its_time() {
+        let seconds: u32 = trials().iter().map(|trial| blocks::seconds(&trial.blocks()) + 3).sum();
+        assert!(seconds <= LONGEST_SECONDS, "{seconds} s");
+    }
+
+    #[test]
+    fn there_are_enough_positives_and_negatives_to_say_something() {
+        let trials = trials();
+        let of = |verdict: &str| trials.iter().filter(|trial| trial.expected.verdict == verdict).count();
+        let neighbours = of("neighbour");
+        assert!(neighbours >= 60, "{neighbours} neighbours");
+        assert!(trials.len() - neighbours >= 60, "{} others", trials.len() - neighbours);
+    }
+}

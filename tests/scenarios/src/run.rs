@@ -1,0 +1,101 @@
+//! A whole run: every trial of the matrix that has no result yet, one after another.
+//!
+//! Invariant: what was measured is kept, whatever comes after it. Deliberately absent: trials side by
+//! side; they would be each other's neighbours.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use berth_cli::{exit::Exit, stop};
+use berth_loadgen::MonoNanos;
+
+use crate::{bench::Bench, matrix, plan::Trial, result, trial};
+
+/// More than a few trials that fail one after another are a fault of the machine or of the harness.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// Runs what is left of the trials whose id contains `only`; everything if it is empty.
+pub async fn run(bench: &Bench, only: &str) -> anyhow::Result<Exit> {
+    let mut requests = stop::Requests::listen()?;
+    tokio::select! {
+        exit = all(bench, only) => exit,
+        () = requests.next() => Ok(Exit::Stopped),
+    }
+}
+
+async fn all(bench: &Bench, only: &str) -> anyhow::Result<Exit> {
+    let wanted: Vec<Trial> = matrix::trials().into_iter().filter(|trial| trial.id.contains(only)).collect();
+    anyhow::ensure!(!wanted.is_empty(), "no trial has {only:?} in its id; see accuracy list");
+    let (able, unable): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|trial| trial.tools().all(|tool| bench.tools.has(tool)));
+    if !unable.is_empty() {
+        eprintln!(
+            "{} trials are left out, because their programs are missing: run make accuracy-tools",
+            unable.len()
+        );
+    }
+    if !bench.traces {
+        eprintln!("no traces are written: this berth has no `berth trace record`");
+    }
+    let left: Vec<Trial> = able.into_iter().filter(|trial| !is_done(&bench.dir, &trial.id)).collect();
+    let (mut failed, mut in_a_row) = (0, 0);
+    let mut pace = Pace::new(left.iter().map(length).sum());
+    for (number, one) in (1..).zip(&left) {
+        eprintln!("[{number}/{}] {} ({})", left.len(), one.id, pace.left());
+        match trial::run(bench, one).await.and_then(|outcome| keep(bench, &outcome)) {
+            Ok(()) => in_a_row = 0,
+            Err(error) => {
+                eprintln!("    failed: {error:#}");
+                (failed, in_a_row) = (failed + 1, in_a_row + 1);
+                anyhow::ensure!(in_a_row < FAILURES_IN_A_ROW, "{in_a_row} trials failed one after another");
+            }
+        }
+        pace.done(length(one));
+    }
+    eprintln!("{} trials done, {failed} failed; results in {}", left.len(), bench.dir.display());
+    Ok(if failed == 0 { Exit::Done } else { Exit::Invalid })
+}
+
+fn keep(bench: &Bench, outcome: &result::Outcome) -> anyhow::Result<()> {
+    let ratio = outcome.slowdown.map_or_else(
+        || "no slowdown".to_owned(),
+        |one| format!("{:.2} [{:.2}, {:.2}]", one.estimate, one.lo, one.hi),
+    );
+    let disturbed = if outcome.disturbed { ", disturbed" } else { "" };
+    eprintln!("    slowdown {ratio}, others {:.3} CPUs{disturbed}", outcome.unowned_cpus);
+    outcome.write(&bench.dir).context("keep the result")
+}
+
+fn is_done(dir: &Path, id: &str) -> bool {
+    result::file(dir, id).try_exists().unwrap_or(false)
+}
+
+/// What a trial lasts on paper.
+fn length(trial: &Trial) -> Duration {
+    Duration::from_secs(crate::blocks::seconds(&trial.blocks()).into())
+}
+
+/// How long the rest will take, by how long what is done took.
+struct Pace {
+    begun: MonoNanos,
+    planned_done: Duration,
+    planned_left: Duration,
+}
+
+impl Pace {
+    fn new(planned_left: Duration) -> Self {
+        Self { begun: MonoNanos::now(), planned_done: Duration::ZERO, planned_left }
+    }
+
+    fn done(&mut self, planned: Duration) {
+        self.planned_done += planned;
+        self.planned_left = self.planned_left.saturating_sub(planned);
+    }
+
+    fn left(&self) -> String {
+        let took = Duration::from_nanos(MonoNanos::now().since(self.begun)).as_secs_f64();
+        let planned = self.planned_done.as_secs_f64();
+        let stretch = if planned > 0.0 { took / planned } else { 1.0 };
+        format!("about {:.0} min left", self.planned_left.as_secs_f64() * stretch / 60.0)
+    }
+}
