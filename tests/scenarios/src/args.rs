@@ -9,7 +9,7 @@ use berth_cli::{
 };
 use clap::Parser;
 
-use crate::{bench::Bench, load::ENGINE_NICE, matrix, parts::Part, run};
+use crate::{bench::Bench, load::ENGINE_NICE, matrix, parts::Part, run, soak};
 
 /// Runs labelled trials of contention, and keeps one result file of each.
 #[derive(Debug, Parser)]
@@ -26,12 +26,27 @@ enum Command {
         /// Where results are kept
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
-        /// What tools.sh fetched
-        #[arg(long, value_name = "DIR", default_value = "")]
-        tools: PathBuf,
+        /// What tools.sh fetched; without it only trials of this tree's own programs are run
+        #[arg(long, value_name = "DIR")]
+        tools: Option<PathBuf>,
         /// Only trials with this in their id
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
+    },
+    /// Watch many models that nobody hurts
+    Soak {
+        /// Where results are kept
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// How long
+        #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(30..=36_000))]
+        seconds: u32,
+        /// Even for tuning, odd for the report
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Let one model after another have four times its load for a while
+        #[arg(long)]
+        swings: bool,
     },
     /// List the trials' ids
     List,
@@ -63,16 +78,21 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Command::Run { dir, tools, only } => {
-            let all = Cpus::allowed().context("ask which CPUs this process may use")?;
-            let (_, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
-            rest.confine_this_thread().context("leave the victim's CPU")?;
-            rustix::process::setpriority_process(None, ENGINE_NICE)
-                .context("go before others: run it as root")?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("start the runtime")?;
-            runtime.block_on(async { run::run(&Bench::new(dir, tools, all).await?, &only).await })
+            on_bench(async |all| run::run(&Bench::new(dir, tools, all).await?, &only).await)
+        }
+        Command::Soak { dir, seconds, seed, swings } => {
+            on_bench(async |all| soak::run(&Bench::new(dir, None, all).await?, seconds, seed, swings).await)
         }
     }
+}
+
+/// Runs on all CPUs but the victim's, and before others.
+fn on_bench(command: impl AsyncFnOnce(Cpus) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    let all = Cpus::allowed().context("ask which CPUs this process may use")?;
+    let (_, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
+    rest.confine_this_thread().context("leave the victim's CPU")?;
+    rustix::process::setpriority_process(None, ENGINE_NICE).context("go before others: run it as root")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(command(all))
 }

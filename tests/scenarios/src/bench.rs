@@ -34,7 +34,7 @@ pub struct Bench {
 
 impl Bench {
     /// Looks at the machine. Errors: it has one CPU, no cgroups, or no programs.
-    pub async fn new(dir: PathBuf, tools: PathBuf, all: Cpus) -> anyhow::Result<Self> {
+    pub async fn new(dir: PathBuf, tools: Option<PathBuf>, all: Cpus) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
         let binaries = Binaries::beside_this_one()?;
         let hierarchies = Hierarchies::find()?.with_cpusets();

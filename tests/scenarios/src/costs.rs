@@ -22,7 +22,7 @@ pub struct Costs {
 impl Costs {
     /// Those that were measured before for this folder.
     pub fn kept_in(dir: &Path) -> anyhow::Result<Self> {
-        let file = dir.join("costs.json.keep");
+        let file = dir.join("costs.kept");
         let usec = match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("parse {}", file.display()))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod result;
 pub mod run;
 pub mod scene;
+pub mod soak;
 pub mod suspects;
 pub mod timeline;
 pub mod tools;

@@ -14,6 +14,7 @@ use berth_cli::stage::DEFAULT_WEIGHT;
 
 mod alone;
 mod beside;
+mod programs;
 mod several;
 
 /// Every trial, in the order in which they are run: mixed by seed, so that a run that is cut short has
@@ -21,6 +22,7 @@ mod several;
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> = beside::cells()
         .into_iter()
+        .chain(programs::cells())
         .chain(several::cells())
         .chain(alone::cells())
         .flat_map(Cell::seeds)

@@ -3,7 +3,10 @@
 //! Times are nanoseconds since the Unix epoch; names of containers are those of their owners, as in the
 //! aggregator's answers. Invariant: a file that exists is whole, because it is renamed into place.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -203,15 +206,6 @@ pub struct Blame {
 }
 
 impl Outcome {
-    /// Writes the file; one that is there is whole.
-    pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
-        let file = file(dir, &self.id);
-        let unfinished = file.with_extension("json.part");
-        let text = serde_json::to_string_pretty(self).context("write a result as JSON")?;
-        fs::write(&unfinished, text + "\n").with_context(|| format!("write {}", unfinished.display()))?;
-        fs::rename(&unfinished, &file).with_context(|| format!("write {}", file.display()))
-    }
-
     /// Reads one.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
@@ -219,7 +213,16 @@ impl Outcome {
     }
 }
 
-/// Where a trial's result lies.
-pub fn file(dir: &Path, id: &str) -> std::path::PathBuf {
+/// Writes a result; a file that is there is whole.
+pub fn write(dir: &Path, id: &str, result: &impl Serialize) -> anyhow::Result<()> {
+    let file = file(dir, id);
+    let unfinished = file.with_extension("json.part");
+    let text = serde_json::to_string_pretty(result).context("write a result as JSON")?;
+    fs::write(&unfinished, text + "\n").with_context(|| format!("write {}", unfinished.display()))?;
+    fs::rename(&unfinished, &file).with_context(|| format!("write {}", file.display()))
+}
+
+/// Where a result lies.
+pub fn file(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}.json"))
 }

@@ -63,7 +63,7 @@ fn keep(bench: &Bench, outcome: &result::Outcome) -> anyhow::Result<()> {
     );
     let disturbed = if outcome.disturbed { ", disturbed" } else { "" };
     eprintln!("    slowdown {ratio}, others {:.3} CPUs{disturbed}", outcome.unowned_cpus);
-    outcome.write(&bench.dir).context("keep the result")
+    result::write(&bench.dir, &outcome.id, outcome).context("keep the result")
 }
 
 fn is_done(dir: &Path, id: &str) -> bool {

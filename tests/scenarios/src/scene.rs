@@ -5,6 +5,7 @@
 //! cgroup, because each group kills what is in it. Deliberately absent: the schedule.
 
 mod berth;
+mod crowd;
 mod launch;
 mod model;
 
@@ -15,6 +16,7 @@ use berth_cli::stage::{Group, Hierarchies, Program};
 use berth_loadgen::Model as LoadModel;
 use tokio::task::JoinSet;
 
+pub use crowd::{Crowd, names};
 pub use launch::{Launch, free_port, write_noise};
 pub use model::Model;
 
@@ -80,14 +82,19 @@ pub fn prefix() -> String {
     format!("berth-acc-{}", process::id())
 }
 
+fn folder_for_logs() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("berth-acc-").tempdir().context("make a folder for logs")
+}
+
 impl Scene {
     /// Starts everything; what can be switched is off.
     pub async fn set(bench: &Bench, trial: &Trial) -> anyhow::Result<Self> {
         let prefix = prefix();
-        let scratch =
-            tempfile::Builder::new().prefix("berth-acc-").tempdir().context("make a folder for logs")?;
+        let scratch = folder_for_logs()?;
         let groups = Groups::make(&bench.hierarchies, &prefix)?;
-        let (server, berth) = berth::start(bench, trial, &groups.own, &groups.node, scratch.path()).await?;
+        let has_decoy = trial.suspects.iter().any(|suspect| suspect.elsewhere);
+        let cpus = if has_decoy { &bench.all } else { &bench.node };
+        let (server, berth) = berth::start(bench, cpus, &groups, scratch.path()).await?;
         let model = Model::start(bench, trial.victim, "victim", scratch.path()).await?;
         let (suspects, bystanders) = (Vec::new(), Vec::new());
         let (stray, own_load) = (None, JoinSet::new());

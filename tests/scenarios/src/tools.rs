@@ -29,20 +29,23 @@ pub enum Tool {
 }
 
 impl Tools {
-    /// Those in the folder that `tools.sh` printed.
-    pub fn in_folder(dir: PathBuf) -> Self {
-        Self { dir }
+    /// Those in the folder that `tools.sh` printed; none without one.
+    pub fn in_folder(dir: Option<PathBuf>) -> Self {
+        // The machine's root has neither of the folders below.
+        Self { dir: dir.unwrap_or_else(|| PathBuf::from("/")) }
     }
 
-    /// Where it is.
+    /// Where it is: what is installed on the machine already, `tools.sh` does not unpack.
     pub fn path(&self, tool: Tool) -> PathBuf {
-        self.dir.join(match tool {
-            Tool::StressNg => "debian/usr/bin/stress-ng",
-            Tool::Nginx => "debian/usr/sbin/nginx",
-            Tool::Xz => "debian/usr/bin/xz",
-            Tool::Zstd => "debian/usr/bin/zstd",
-            Tool::Python => "venv/bin/python",
-        })
+        let program = match tool {
+            Tool::StressNg => "usr/bin/stress-ng",
+            Tool::Nginx => "usr/sbin/nginx",
+            Tool::Xz => "usr/bin/xz",
+            Tool::Zstd => "usr/bin/zstd",
+            Tool::Python => return self.dir.join("venv/bin/python"),
+        };
+        let unpacked = self.dir.join("debian").join(program);
+        if unpacked.is_file() { unpacked } else { Path::new("/").join(program) }
     }
 
     /// Whether it is there.

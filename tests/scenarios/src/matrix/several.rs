@@ -27,7 +27,7 @@ pub(super) fn cells() -> Vec<Cell> {
     for kind in [HOG, Kind::Scanner] {
         let name = format!("one-of-eleven-{}", kind.name());
         let cell = Cell { load: 0.3, bystanders: 10, ..Cell::beside("cpu_crowd", name, vec![suspect(kind)]) };
-        cells.push(Cell { seeds: 6, ..cell });
+        cells.push(Cell { seeds: 4, ..cell });
     }
     cells.extend([Rhythm::Steady, Rhythm::Bursty, Rhythm::Periodic].map(in_step));
     cells

@@ -3,23 +3,22 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use berth_cli::stage::{Group, Program};
+use berth_cli::stage::{Cpus, Program};
 
-use crate::{bench::Bench, plan::Trial};
-
-use super::{Launch, prefix};
+use super::{Groups, Launch, prefix};
+use crate::bench::Bench;
 
 /// The node's name in the aggregator's answers.
 pub(super) const NODE: &str = "node-a";
 
-/// Starts both, and gives where the aggregator answers.
+/// Starts both, the agent to answer for `cpus`, and gives where the aggregator answers.
 pub(super) async fn start(
     bench: &Bench,
-    trial: &Trial,
-    own: &Group,
-    node: &Group,
+    cpus: &Cpus,
+    groups: &Groups,
     scratch: &Path,
 ) -> anyhow::Result<(String, Vec<Program>)> {
+    let Groups { node, own } = groups;
     let config = scratch.join("berth.yaml");
     std::fs::write(&config, workloads(&prefix())).context("write the configuration")?;
     let launch = Launch::of(bench.binaries.path("berth-aggregator"))
@@ -27,7 +26,6 @@ pub(super) async fn start(
         .args([config]);
     let mut aggregator = Program::start("berth-aggregator", launch.command(Some(own)), &bench.rest, scratch)?;
     let server = format!("http://{}", aggregator.listening("grpc ").await?);
-    let cpus = if trial.suspects.iter().any(|suspect| suspect.elsewhere) { &bench.all } else { &bench.node };
     let launch = Launch::of(bench.binaries.path("berth-agent")).args([
         "--server",
         &server,

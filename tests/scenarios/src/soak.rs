@@ -1,0 +1,233 @@
+//! A soak: many models of low load for a long time, whom nobody hurts. Whatever is found is false.
+//!
+//! With swings, the load of one model after another is a multiple of its own for some seconds: its own
+//! doing, and no neighbour's. Invariant: all models together stay far from needing the whole CPU.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use berth_cli::{
+    connect::{Address, Server},
+    exit::Exit,
+    stage::DEFAULT_WEIGHT,
+    stop,
+};
+use berth_loadgen::{Model as LoadModel, Random, Totals};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use crate::{
+    bench::Bench,
+    blocks::Phase,
+    clock::Axis,
+    live,
+    load::{self, Shape},
+    machine::Machine,
+    meter::{DISTURBED_CPUS, Use},
+    plan::Victim,
+    result::{self, BlockDone, Half, Revision},
+    scene::{Crowd, names},
+    victims,
+};
+
+/// Models at once.
+const MODELS: u32 = 10;
+
+/// CPUs that the load of each needs.
+const LOAD_CPUS: f64 = 0.02;
+
+/// A swing adds so many times the model's own load: four times it in all.
+const SWING: f64 = 3.0;
+
+/// A swing lasts so long, and the next one comes as long after it.
+const SWING_SECONDS: u64 = 10;
+
+/// How long the aggregator may take to hear of every model.
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often it is asked meanwhile.
+const KNOWN_POLL: Duration = Duration::from_millis(200);
+
+/// What a soak gave; fields that trials have too mean the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Soak {
+    /// The name of the file.
+    pub id: String,
+    /// `soak` or `soak_swings`.
+    pub class: String,
+    /// The swings are drawn from it.
+    pub seed: u64,
+    /// Which half it belongs to.
+    pub half: Half,
+    /// Models at once.
+    pub victims: u32,
+    /// How long, in seconds.
+    pub seconds: u32,
+    /// The swings.
+    pub blocks: Vec<BlockDone>,
+    /// Every revision that a watcher was told, in order.
+    pub live: Vec<Revision>,
+    /// Others took more of the models' CPU than a quiet machine does.
+    pub disturbed: bool,
+    /// CPUs that nobody of this soak used, mean.
+    pub unowned_cpus: f64,
+    /// The largest of any second.
+    pub unowned_peak_cpus: f64,
+    /// Requests that failed or were never answered.
+    pub failed_requests: u64,
+    /// Where it ran.
+    pub machine: Machine,
+}
+
+/// What a soak was told to be.
+struct Told {
+    id: String,
+    class: &'static str,
+    seed: u64,
+    seconds: u32,
+}
+
+/// All that was seen.
+struct Seen {
+    axis: Axis,
+    live: Vec<Revision>,
+    uses: Vec<Use>,
+    failed_requests: u64,
+}
+
+/// A model gets more load for a while.
+#[derive(Debug, Clone, Copy)]
+struct Swing {
+    at: Duration,
+    model: usize,
+}
+
+/// Soaks for so long, unless the result is there.
+pub async fn run(bench: &Bench, seconds: u32, seed: u64, swings: bool) -> anyhow::Result<Exit> {
+    let mut requests = stop::Requests::listen()?;
+    let class = if swings { "soak_swings" } else { "soak" };
+    let id = format!("{class}-{seed}");
+    if result::file(&bench.dir, &id).try_exists().unwrap_or(false) {
+        eprintln!("{id} is done already");
+        return Ok(Exit::Done);
+    }
+    eprintln!("{id}: {MODELS} models for {} min", seconds / 60);
+    let drawn = if swings { draw(seconds, seed) } else { Vec::new() };
+    let soak = tokio::select! {
+        seen = soak(bench, seconds, &drawn) => found(bench, Told { id, class, seed, seconds }, &drawn, seen?),
+        () = requests.next() => return Ok(Exit::Stopped),
+    };
+    eprintln!("    {} revisions, others {:.3} CPUs", soak.live.len(), soak.unowned_cpus);
+    result::write(&bench.dir, &soak.id, &soak)?;
+    Ok(Exit::Done)
+}
+
+fn half(seed: u64) -> Half {
+    if seed.is_multiple_of(2) { Half::Tuning } else { Half::Report }
+}
+
+fn draw(seconds: u32, seed: u64) -> Vec<Swing> {
+    let mut random = Random::new(seed);
+    let turns = u64::from(seconds) / (2 * SWING_SECONDS);
+    let swing = |turn| Swing {
+        at: Duration::from_secs((2 * turn + 1) * SWING_SECONDS),
+        model: usize::try_from(random.below(MODELS.into())).expect("below a handful"),
+    };
+    (0..turns).map(swing).collect()
+}
+
+async fn soak(bench: &Bench, seconds: u32, swings: &[Swing]) -> anyhow::Result<Seen> {
+    let kind = victims::Kind::Refmodel { rows: 1 };
+    let mut crowd = Crowd::set(bench, Victim { kind, threads: 1, weight: DEFAULT_WEIGHT }, MODELS).await?;
+    let server = Address::of_server(Some(&crowd.server), None)?.connect().await?;
+    known(&server, &mut crowd).await?;
+    let meters = crowd.meters(bench.node.first());
+    let axis = Axis::beginning_in(load::START_LEAD);
+    let mut live = Vec::new();
+    let run = async {
+        tokio::try_join!(
+            steady(&crowd, axis, seconds),
+            swing(&crowd, axis, swings),
+            meters.watch(axis, seconds)
+        )
+    };
+    let (failed_requests, (), uses) = tokio::select! {
+        run = run => run?,
+        lost = live::watch(&server, &mut live) => {
+            return Err(lost.err().unwrap_or_else(|| anyhow::anyhow!("no watch")));
+        }
+    };
+    crowd.check()?;
+    crowd.strike().await;
+    Ok(Seen { axis, live, uses, failed_requests })
+}
+
+async fn known(server: &Server, crowd: &mut Crowd) -> anyhow::Result<()> {
+    let names: Vec<String> = names(MODELS).collect();
+    let known = async {
+        while !live::knows(server, &names).await? {
+            crowd.check()?;
+            tokio::time::sleep(KNOWN_POLL).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(KNOWN_TIMEOUT, known).await.context("wait until the aggregator knows the models")?
+}
+
+fn shape(cpus: f64, cost: Duration, duration: Duration) -> Shape {
+    let model = LoadModel::Open { rate_per_sec: cpus / cost.as_secs_f64() };
+    Shape { model, at_once: 1, connections: 1, duration }
+}
+
+/// The models' own load; how many requests failed.
+async fn steady(crowd: &Crowd, axis: Axis, seconds: u32) -> anyhow::Result<u64> {
+    let mut runs = JoinSet::new();
+    for model in &crowd.models {
+        let (door, shape) =
+            (model.door.clone(), shape(LOAD_CPUS, model.cost, Duration::from_secs(seconds.into())));
+        runs.spawn(async move { load::run(&door, shape, Some(axis.start())).await });
+    }
+    let mut failed = 0;
+    while let Some(run) = runs.join_next().await {
+        let counts = Totals::of(&run??).tally().counts;
+        failed += counts.scheduled - counts.completed;
+    }
+    Ok(failed)
+}
+
+async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<()> {
+    for swing in swings {
+        axis.until(swing.at).await;
+        let model = &crowd.models[swing.model];
+        let more = shape(SWING * LOAD_CPUS, model.cost, Duration::from_secs(SWING_SECONDS));
+        load::run(&model.door, more, None).await?;
+    }
+    Ok(())
+}
+
+fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
+    let Seen { axis, live, uses, failed_requests } = seen;
+    let names: Vec<String> = names(MODELS).collect();
+    let block = |swing: &Swing| BlockDone {
+        start_unix_nsec: axis.unix_nsec(swing.at),
+        end_unix_nsec: axis.unix_nsec(swing.at + Duration::from_secs(SWING_SECONDS)),
+        on: vec![names[swing.model].clone()],
+        phase: Phase::Label,
+    };
+    let unowned_cpus = uses.iter().map(|one| one.unowned).sum::<f64>() / uses.len().max(1) as f64;
+    Soak {
+        id: told.id,
+        class: told.class.to_owned(),
+        seed: told.seed,
+        half: half(told.seed),
+        victims: MODELS,
+        seconds: told.seconds,
+        blocks: swings.iter().map(block).collect(),
+        live,
+        disturbed: unowned_cpus > DISTURBED_CPUS,
+        unowned_cpus,
+        unowned_peak_cpus: uses.iter().map(|one| one.unowned).fold(0.0, f64::max),
+        failed_requests,
+        machine: bench.machine.clone(),
+    }
+}
