@@ -4,13 +4,14 @@ use std::{env, fs, io, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "berth/v1/common.proto",
     "berth/v1/ingest.proto",
     "berth/v1/episodes.proto",
     "berth/v1/advice.proto",
     "berth/v1/samples.proto",
     "berth/v1/load.proto",
+    "berth/v1/trace.proto",
 ];
 
 fn main() -> io::Result<()> {

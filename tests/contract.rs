@@ -128,6 +128,7 @@ fn every_message_field_and_method_is_documented_where_it_stands() {
         ("advice", include_str!("../proto/berth/v1/advice.proto")),
         ("samples", include_str!("../proto/berth/v1/samples.proto")),
         ("load", include_str!("../proto/berth/v1/load.proto")),
+        ("trace", include_str!("../proto/berth/v1/trace.proto")),
     ] {
         // A member of a oneof is a message of its own, which is documented there; an enum's value
         // says itself what it is, or has its comment.

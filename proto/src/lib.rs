@@ -22,7 +22,9 @@ pub mod schema;
 pub mod series;
 pub mod server;
 pub mod target;
+pub mod trace;
 mod url;
+pub mod usage;
 
 /// The generated messages and services, as they travel.
 #[expect(

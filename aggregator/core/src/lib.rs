@@ -20,4 +20,5 @@ pub mod scheduling;
 pub mod sizing;
 pub mod time;
 pub mod timeline;
+pub mod trace;
 pub mod who;

@@ -12,6 +12,7 @@ mod intake;
 mod orders;
 mod peaks;
 mod subjects;
+mod tap;
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -23,11 +24,12 @@ use self::{
     hold::Hold,
     orders::{FOCUS_THREAD_HZ, Pings},
     subjects::Subjects,
+    tap::Tap,
 };
-pub use self::{orders::Order, peaks::Peaks, subjects::SubjectView, view::NodeView};
+pub use self::{orders::Order, peaks::Peaks, subjects::SubjectView, tap::Overflow, view::NodeView};
 use crate::{
     cluster::Cluster,
-    contention::{Detector, Episode, ModelState},
+    contention::{Detector, Episode, Input, ModelState},
     delivery::Delivery,
     history::History,
     roles::Roster,
@@ -77,6 +79,7 @@ pub struct Node {
     subjects: Subjects,
     frames: Frames,
     detector: Detector,
+    tap: Tap,
     pings: Pings,
     changed: Vec<Episode>,
     models: Arc<[ModelState]>,
@@ -135,6 +138,7 @@ impl Node {
             hold: Hold::default(),
             subjects: Subjects::default(),
             frames: Frames::default(),
+            tap: Tap::default(),
             pings: Pings::default(),
             changed: Vec::new(),
             models: Arc::default(),
@@ -249,6 +253,16 @@ impl Node {
         std::mem::take(&mut self.changed)
     }
 
+    /// Keeps a copy of what the detector takes from now on, or keeps none.
+    pub fn record_input(&mut self, on: bool) {
+        self.tap.turn(on);
+    }
+
+    /// What the detector took since the last call, in its order. Errors: it took more than is kept.
+    pub fn recorded_input(&mut self) -> Result<Vec<Input>, Overflow> {
+        self.tap.empty()
+    }
+
     /// Lets the history take this much memory from now on.
     pub fn resize_history(&mut self, bytes: usize) {
         self.history.resize(bytes);
@@ -312,8 +326,7 @@ impl Node {
     /// Nothing that was seen so far goes on.
     fn start_over(&mut self, now: AxisNsec) {
         self.cut(now);
-        let changed = self.detector.step(now);
-        self.note(changed);
+        self.feed(Input::Step(now));
         self.models = self.detector.models().into();
         self.silent = true;
     }
@@ -322,7 +335,14 @@ impl Node {
     fn cut(&mut self, now: AxisNsec) {
         self.frames.cut();
         self.subjects.cut();
-        self.detector.reset(now);
+        self.feed(Input::Reset(now));
+    }
+
+    /// The one way to the detector.
+    fn feed(&mut self, input: Input) {
+        self.tap.keep(&input);
+        let changed = self.detector.take(input);
+        self.note(changed);
     }
 
     /// The newest state of an episode replaces one that nobody has asked for.

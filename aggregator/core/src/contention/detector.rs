@@ -14,6 +14,7 @@ use crate::{
     contention::{
         episode::{Episode, ModelState},
         history::LATE_AT_MOST,
+        input::Input,
         stall::Windows,
         step::{Assembler, Step},
         victim::Victim,
@@ -59,6 +60,17 @@ impl Detector {
             victims: BTreeMap::new(),
             changed: Vec::new(),
         }
+    }
+
+    /// Takes in whatever comes next; [`Input::Step`] gives the episodes that changed.
+    pub fn take(&mut self, input: Input) -> Vec<Episode> {
+        match input {
+            Input::Frame(frame) => self.push(frame),
+            Input::Late(late) => self.late(late),
+            Input::Step(now) => return self.step(now),
+            Input::Reset(now) => self.reset(now),
+        }
+        Vec::new()
     }
 
     /// Takes in the next tick. Ticks come in their order; one that comes again is passed over.

@@ -2,8 +2,9 @@
 //!
 //! [`Detector`] is the whole of it: `step` lays frames together, `decompose` splits each wait by who
 //! held the CPUs, `cusum` raises the alarm, `severity` says whether it is felt, `account` adds up what
-//! was felt, `slowdown` and `verdict` say what it means, `track` keeps the episode of
-//! one model and resource; `stall` does for memory and I/O what `decompose` does for CPU time.
+//! was felt, `slowdown` and `verdict` say what it means, `track` keeps the episode of one model and
+//! resource; `stall` does for memory and I/O what `decompose` does for CPU time. All that it takes is an
+//! [`Input`], so that it can be recorded and [`Replay`]ed.
 
 mod account;
 mod cusum;
@@ -13,6 +14,8 @@ mod episode;
 #[cfg(test)]
 mod fixtures;
 mod history;
+mod input;
+mod replay;
 mod severity;
 mod slowdown;
 mod stall;
@@ -26,3 +29,5 @@ pub use episode::{
     Cause, Confidence, Episode, EpisodeId, Estimate, Evidence, ModelState, Resource, Severity, Share, Tier,
     Verdict,
 };
+pub use input::Input;
+pub use replay::Replay;

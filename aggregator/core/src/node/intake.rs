@@ -9,6 +9,7 @@ use berth::{Batch, Correction, Gap, Group, ProtocolError, Record, Retire, batch:
 
 use super::{Newest, Node, Retired, SILENT_FOR};
 use crate::{
+    contention::Input,
     delivery::{Place, tick_count},
     frame::{Late, ThreadUse},
     history::{Column, Rows},
@@ -125,11 +126,10 @@ impl Node {
     fn detect(&mut self, batch: &Batch, times: &[AxisNsec], columns: &[Columns]) {
         let cpus = self.agent.as_ref().map_or(1, |agent| agent.facts.cpus);
         for frame in self.frames.of(batch, times, columns, &self.subjects, cpus) {
-            self.detector.push(frame);
+            self.feed(Input::Frame(frame));
         }
         let Some(last) = times.last() else { return };
-        let changed = self.detector.step(*last);
-        self.note(changed);
+        self.feed(Input::Step(*last));
         self.silent = false;
         if last.since(self.models_at) >= MODELS_PERIOD {
             self.models = self.detector.models().into();
@@ -169,7 +169,7 @@ impl Node {
                 sibling_nsec_cpus: amount(3),
             };
             if add != ThreadUse::default() {
-                self.detector.late(Late { tick, key, add });
+                self.feed(Input::Late(Late { tick, key, add }));
             }
         }
         Ok(())
