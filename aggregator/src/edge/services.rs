@@ -10,7 +10,7 @@ use berth::{
     wire::{
         FILE_DESCRIPTOR_SET, advisor_server::AdvisorServer, episodes_server::EpisodesServer,
         ingest_server::IngestServer, load_server::LoadServer, load_workers_server::LoadWorkersServer,
-        samples_server::SamplesServer,
+        samples_server::SamplesServer, traces_server::TracesServer,
     },
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,7 +23,7 @@ use crate::{
     listener::{self, Connection},
     load::{LoadService, WorkerService},
     parts::Parts,
-    query::{AdvisorService, EpisodeService, SampleService},
+    query::{AdvisorService, EpisodeService, SampleService, TraceService},
     trust::{Gate, Guarded},
 };
 
@@ -56,6 +56,7 @@ pub(crate) fn serve(
         stop: stop.clone(),
     };
     let advisor = AdvisorService { advisory: Arc::new(Advisory::new(clock, Arc::clone(&nodes), journal)) };
+    let traces = TraceService::new(Arc::clone(&nodes), clock, stop.clone());
     let samples = SampleService::new(nodes, clock, tasks, stop.clone());
     let loads = LoadService::new(Arc::clone(&load));
     let routes = Routes::new(reflection)
@@ -64,6 +65,7 @@ pub(crate) fn serve(
         .add_service(EpisodesServer::new(episodes).max_decoding_message_size(MOST))
         .add_service(AdvisorServer::new(advisor).max_decoding_message_size(MOST))
         .add_service(SamplesServer::new(samples).max_decoding_message_size(MOST))
+        .add_service(TracesServer::new(traces).max_decoding_message_size(MOST))
         .add_service(LoadServer::new(loads).max_decoding_message_size(MOST))
         .add_service(LoadWorkersServer::new(WorkerService::new(load)).max_decoding_message_size(MOST))
         .prepare();

@@ -7,10 +7,12 @@
 
 mod nodes;
 mod owner;
+mod recorders;
 mod service;
 mod waits;
 
 pub(crate) use nodes::Nodes;
 pub(crate) use owner::Published;
+pub(crate) use recorders::Inputs;
 pub(crate) use service::IngestService;
 pub(crate) use waits::{SETTLED, Waits};

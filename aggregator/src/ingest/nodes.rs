@@ -18,10 +18,14 @@ use berth::NodeName;
 use berth_core::{node::NodeLimits, roles::Roster, time::AxisNsec};
 use tonic::Status;
 
-use super::owner::{Handle, Published, Session, Setting, owner};
+use super::{
+    owner::{Handle, Published, Session, Setting, owner},
+    recorders::Inputs,
+};
 use crate::{
     clock::Clock,
     counters::Counters,
+    downlink::Sender,
     journal::Journal,
     kubernetes::{Directory, View},
     tasks::Tasks,
@@ -80,6 +84,18 @@ impl Nodes {
     /// What is published of every node, by name.
     pub(crate) fn all(&self) -> Vec<Published> {
         self.lock().values().map(|entry| entry.handle.published.borrow().clone()).collect()
+    }
+
+    /// What is published of a node, whose detector's input goes to this recorder from now on. Errors: no
+    /// agent of it was heard.
+    pub(crate) async fn record(&self, name: &NodeName, to: Sender<Inputs>) -> Result<Published, Status> {
+        let known = self.lock().get(name).map(|entry| Arc::clone(&entry.handle));
+        let mend = "berth status lists the nodes that report";
+        let unheard = || Status::not_found(format!("no agent of node {name} was heard: {mend}"));
+        let handle = known.ok_or_else(unheard)?;
+        let published = handle.published.borrow().clone();
+        handle.recorders.send(to).await.map_err(|_| unheard())?;
+        Ok(published)
     }
 
     /// How far names and roles can be relied on; `None` off Kubernetes.

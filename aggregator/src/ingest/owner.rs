@@ -27,11 +27,17 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::waits::{WaitMeter, Waits};
+use super::{
+    recorders::{Inputs, Recorders},
+    waits::{WaitMeter, Waits},
+};
 use crate::{clock::Clock, counters::Counters, downlink::Sender, journal::Journal, kubernetes::Directory};
 
 /// Messages that wait for the owner; beyond them the transport's flow control holds the agent back.
 const EVENTS_WAITING: usize = 4;
+
+/// Recorders that wait for the owner, which takes them at once.
+const RECORDERS_WAITING: usize = 4;
 
 /// How often the node hears that time goes on.
 const TICK: Duration = Duration::from_millis(200);
@@ -68,6 +74,8 @@ pub(crate) struct Published {
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) events: mpsc::Sender<(Session, Event)>,
+    /// Who wants to record what its detector takes.
+    pub(super) recorders: mpsc::Sender<Sender<Inputs>>,
     pub(super) published: watch::Receiver<Published>,
 }
 
@@ -92,7 +100,10 @@ pub(super) fn owner(name: NodeName, setting: Setting) -> (Owner, Handle) {
     let (publish, published) =
         watch::channel(Published { view: Arc::new(node.view()), waits: waits.totals() });
     let (events, inbox) = mpsc::channel(EVENTS_WAITING);
-    (Owner { name, node, setting, inbox, publish, waits, stream: None }, Handle { events, published })
+    let (recorders, newcomers) = mpsc::channel(RECORDERS_WAITING);
+    let recording = Recorders::default();
+    let owner = Owner { name, node, setting, inbox, newcomers, recording, publish, waits, stream: None };
+    (owner, Handle { events, recorders, published })
 }
 
 /// The task's state.
@@ -102,6 +113,8 @@ pub(super) struct Owner {
     node: Node,
     setting: Setting,
     inbox: mpsc::Receiver<(Session, Event)>,
+    newcomers: mpsc::Receiver<Sender<Inputs>>,
+    recording: Recorders,
     publish: watch::Sender<Published>,
     waits: WaitMeter,
     stream: Option<(Session, Sender<Order>)>,
@@ -115,13 +128,16 @@ impl Owner {
         let mut round = Vec::with_capacity(EVENTS_WAITING);
         loop {
             tokio::select! {
-                count = self.inbox.recv_many(&mut round, EVENTS_WAITING) => if count == 0 { return },
+                // What comes after a recorder was let in is in its recording; ticks and recorders are rare.
+                biased;
+                Some(recorder) = self.newcomers.recv() => self.recording.add(recorder, &mut self.node),
                 _ = ticks.tick() => {
                     self.node.resize_history(self.setting.history_share.load(Ordering::Relaxed));
                     self.name();
                     let orders = self.node.tick(self.setting.clock.now());
                     self.order(orders);
                 }
+                count = self.inbox.recv_many(&mut round, EVENTS_WAITING) => if count == 0 { return },
             }
             for (session, event) in round.drain(..) {
                 self.take(session, event);
@@ -215,6 +231,7 @@ impl Owner {
             subjects.binary_search_by_key(&id, |subject| subject.id).is_ok_and(|at| subjects[at].live)
         });
         self.publish.send_replace(Published { view: Arc::new(view), waits: self.waits.totals() });
+        self.recording.hand_on(&mut self.node);
         self.setting.journal.take(self.node.episodes(), self.setting.clock.now());
     }
 }

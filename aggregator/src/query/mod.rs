@@ -1,4 +1,4 @@
-//! What people and sweeps ask: episodes, models, advice, samples.
+//! What people and sweeps ask: episodes, models, advice, samples, traces.
 //!
 //! Invariant: answers are made from what the owners published, never from their state, so no reader
 //! delays a stream. Requests are parsed strictly: a value that this version does not know is refused
@@ -10,14 +10,17 @@ mod chunks;
 mod episodes;
 mod filter;
 mod models;
+mod pseudonyms;
 mod samples;
 mod show;
 mod subjects;
 mod tail;
+mod traces;
 
 pub(crate) use advisor::AdvisorService;
 pub(crate) use episodes::EpisodeService;
 pub(crate) use samples::SampleService;
+pub(crate) use traces::TraceService;
 
 use prost::Message;
 use tonic::{Response, Status};

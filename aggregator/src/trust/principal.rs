@@ -80,7 +80,7 @@ impl Need {
             ("grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection", _) => None,
             ("berth.v1.Ingest", _) => Some(Self::Agent),
             ("berth.v1.LoadWorkers", _) => Some(Self::LoadWorker),
-            ("berth.v1.Episodes" | "berth.v1.Samples" | "berth.v1.Advisor", _)
+            ("berth.v1.Episodes" | "berth.v1.Samples" | "berth.v1.Advisor" | "berth.v1.Traces", _)
             | ("berth.v1.Load", "Get" | "Watch") => Some(Self::Viewer),
             _ => Some(Self::Operator),
         }

@@ -12,6 +12,7 @@ mod process;
 mod samples;
 mod scene;
 mod server;
+mod traces;
 mod transport;
 mod trust;
 mod worker;

@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use berth::wire::{
     advisor_client::AdvisorClient, episodes_client::EpisodesClient, load_client::LoadClient,
-    load_workers_client::LoadWorkersClient, samples_client::SamplesClient,
+    load_workers_client::LoadWorkersClient, samples_client::SamplesClient, traces_client::TracesClient,
 };
 use berth_aggregator::{Access, Aggregator, Settings, config::Config};
 use berth_kit::DEADLINE;
@@ -34,6 +34,10 @@ impl Server {
 
     pub(crate) fn samples(&self) -> SamplesClient<Channel> {
         SamplesClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn traces(&self) -> TracesClient<Channel> {
+        TracesClient::new(self.channel.clone())
     }
 
     pub(crate) fn episodes(&self) -> EpisodesClient<Channel> {
