@@ -4,14 +4,20 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgMatches, Args, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
+};
 
 use crate::cluster::{Choice, Target};
 use crate::connect::{Address, Place};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 use crate::scope::Scope;
-use crate::{Invocation, advise, demo, explain, load, proxy, report, roles, samples, status, top, uninstall};
+use crate::{
+    Invocation, advise, demo, explain, load, proxy, replay, report, roles, samples, status, top, trace,
+    uninstall,
+};
 
 /// Shown below `--help`: scripts rely on it.
 const EXIT_CODES: &str = "\
@@ -24,6 +30,9 @@ Exit codes:
   5    the result is invalid, or the load generator was the limit
   6    stopped with Ctrl-C, or its terminal was closed
   130  stopped with a second Ctrl-C, without tidying up";
+
+/// What `-o` takes.
+const FORMATS: &str = "table|wide|json|yaml|name";
 
 /// Find out which pods hurt your models, by how much, and what to do about it.
 #[derive(Debug, Parser)]
@@ -41,9 +50,10 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// What stdout carries.
-    #[arg(short, long, global = true, value_enum, value_name = "table|wide|json|yaml|name", hide_possible_values = true, default_value_t = Format::Table)]
-    output: Format,
+    /// What stdout carries; a table by default.
+    // Text, because what it may be is the command's to say: `trace record` writes to a file of that name.
+    #[arg(short, long, global = true, value_name = FORMATS)]
+    output: Option<String>,
     /// Write no colours.
     #[arg(long, global = true, env = "NO_COLOR", num_args = 0, default_missing_value = "1")]
     no_color: Option<String>,
@@ -73,7 +83,21 @@ pub struct Global {
 impl Global {
     /// The two streams as the flags want them.
     pub fn output(&self) -> Output {
-        Output::new(self.output, self.no_color.as_deref().is_some_and(|set| !set.is_empty()))
+        Output::new(
+            self.format().unwrap_or(Format::Table),
+            self.no_color.as_deref().is_some_and(|set| !set.is_empty()),
+        )
+    }
+
+    /// The file that the command writes.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.output.as_ref().map(PathBuf::from)
+    }
+
+    /// Errors: it is none, and those that there are.
+    fn format(&self) -> Result<Format, String> {
+        let Some(name) = &self.output else { return Ok(Format::Table) };
+        Format::from_str(name, false).map_err(|_| format!("-o {name} is no output: write {FORMATS}"))
     }
 
     /// Where the aggregator is, and which pods matter.
@@ -132,6 +156,10 @@ pub enum Command {
     Status(status::Args),
     /// Open a port of this machine that leads to the aggregator, with the token added
     Proxy(proxy::Args),
+    /// Record what a node's detector takes, for a replay
+    Trace(trace::Args),
+    /// Show what the detector says of a trace
+    Replay(replay::Args),
     /// Name the labels and taints that Berth's advice left in the cluster
     Uninstall(uninstall::Args),
     /// Show Berth at work on this machine, without a cluster
@@ -140,13 +168,19 @@ pub enum Command {
 
 /// Parses the process's arguments under the name that the person typed.
 pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
-    let mut command = named(Cli::command(), invocation);
+    let mut command = command(invocation);
     let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     if names_two_places(&matches) {
         let message = "--server names an aggregator, --context and --kubeconfig a cluster: give one of them";
         return Err(command.error(ErrorKind::ArgumentConflict, message));
     }
-    Cli::from_arg_matches(&matches)
+    let cli = Cli::from_arg_matches(&matches)?;
+    match cli.global.format() {
+        Err(message) if !matches!(cli.command, Command::Trace(_)) => {
+            Err(command.error(ErrorKind::InvalidValue, message))
+        }
+        Ok(_) | Err(_) => Ok(cli),
+    }
 }
 
 /// `BERTH_SERVER` is no conflict: flags come before the environment.
@@ -155,19 +189,39 @@ fn names_two_places(matches: &ArgMatches) -> bool {
     typed("server") && (typed("context") || typed("kubeconfig"))
 }
 
+fn command(invocation: Invocation) -> ClapCommand {
+    let mut command = named(Cli::command(), invocation);
+    // From here on every command has the global flags, and may say for itself what they mean to it.
+    command.build();
+    command.mut_subcommand("trace", |trace| {
+        trace.mut_subcommand("record", |record| {
+            record.mut_args(|arg| if arg.get_id() == "output" { a_file(arg) } else { arg })
+        })
+    })
+}
+
+fn a_file(output: Arg) -> Arg {
+    output.value_name("FILE").help("The file to write").help_heading("Options")
+}
+
 /// Help speaks of `kubectl berth` to those who typed that.
 fn named(command: ClapCommand, invocation: Invocation) -> ClapCommand {
     match invocation {
         Invocation::Berth => command,
-        Invocation::KubectlPlugin => command.bin_name("kubectl berth").mut_subcommands(|sub| {
-            let example =
-                sub.get_after_help().map(|help| help.to_string().replace("berth ", "kubectl berth "));
-            match example {
-                Some(example) => sub.after_help(example),
-                None => sub,
-            }
-        }),
+        Invocation::KubectlPlugin => plugin(command.bin_name("kubectl berth")),
     }
+}
+
+/// The command and those below it.
+fn plugin(command: ClapCommand) -> ClapCommand {
+    command.mut_subcommands(|sub| {
+        let sub = plugin(sub);
+        let example = sub.get_after_help().map(|help| help.to_string().replace("berth ", "kubectl berth "));
+        match example {
+            Some(example) => sub.after_help(example),
+            None => sub,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use berth::ServerAddress;
-use berth::limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT};
+use berth::limits::{KEEPALIVE_PERIOD, KEEPALIVE_TIMEOUT, TRACE_ENTRY_BYTES};
 use berth::wire::ListNodesRequest;
 use berth::wire::advisor_client::AdvisorClient;
 use berth::wire::episodes_client::EpisodesClient;
 use berth::wire::load_client::LoadClient;
 use berth::wire::samples_client::SamplesClient;
+use berth::wire::traces_client::TracesClient;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
@@ -152,25 +153,44 @@ impl Server {
         SamplesClient::new(self.line.clone())
     }
 
+    /// What detectors take.
+    pub fn traces(&self) -> TracesClient<Line> {
+        TracesClient::new(self.line.clone()).max_decoding_message_size(TRACE_ENTRY_BYTES)
+    }
+
     /// Load runs by workers.
     pub fn load(&self) -> LoadClient<Line> {
         LoadClient::new(self.line.clone())
     }
 
+    /// The only node that it has heard of. Errors: there is none, or more than one.
+    pub async fn only_node(&self) -> Result<String, Failure> {
+        match self.nodes().await?.as_slice() {
+            [node] => Ok(node.clone()),
+            nodes => {
+                Err(usage(format!("more than one node reports: choose one with --node: {}", shown(nodes))))
+            }
+        }
+    }
+
     /// Errors: it has not heard of the node, and says of which it has.
     pub async fn knows(&self, node: &str) -> Result<(), Failure> {
-        let answer = self.samples().list_nodes(ListNodesRequest {}).await;
-        let nodes = answer.map_err(|status| self.failure(&status))?.into_inner().nodes;
-        let names: Vec<&str> = nodes.iter().map(|one| one.node.as_str()).collect();
-        if names.contains(&node) {
+        let nodes = self.nodes().await?;
+        if nodes.iter().any(|one| one == node) {
             return Ok(());
         }
-        if names.is_empty() {
+        let shown = shown(&nodes);
+        Err(usage(plain(&format!("no node {node:?} has reported; those that have: {shown}"))))
+    }
+
+    /// Those that it has heard of. Errors: there is none.
+    async fn nodes(&self) -> Result<Vec<String>, Failure> {
+        let answer = self.samples().list_nodes(ListNodesRequest {}).await;
+        let nodes = answer.map_err(|status| self.failure(&status))?.into_inner().nodes;
+        if nodes.is_empty() {
             return Err(Failure::new(Exit::Environment, "no agent has reported yet: is one running?"));
         }
-        let shown = names.iter().take(NODES_SHOWN).copied().collect::<Vec<_>>().join(", ");
-        let rest = if names.len() > NODES_SHOWN { " and more" } else { "" };
-        Err(usage(plain(&format!("no node {node:?} has reported; those that have: {shown}{rest}"))))
+        Ok(nodes.into_iter().map(|one| one.node).collect())
     }
 
     /// A refused call as a line for a person.
@@ -215,6 +235,11 @@ pub fn is_lasting(code: Code) -> bool {
 /// What a command that goes on says of a call that may be tried again.
 pub fn lost(status: &Status) -> String {
     format!("lost the aggregator, trying again ({})", plain(status.message()))
+}
+
+fn shown(nodes: &[String]) -> String {
+    let shown: Vec<String> = nodes.iter().take(NODES_SHOWN).map(|node| plain(node)).collect();
+    shown.join(", ") + if nodes.len() > NODES_SHOWN { " and more" } else { "" }
 }
 
 fn usage(message: impl Into<String>) -> Failure {

@@ -20,6 +20,7 @@ pub mod args;
 pub mod cluster;
 pub mod connect;
 pub mod demo;
+mod duration;
 pub mod exit;
 pub mod explain;
 pub mod line;
@@ -27,6 +28,7 @@ pub mod load;
 pub mod output;
 pub mod patience;
 pub mod proxy;
+pub mod replay;
 pub mod report;
 pub mod roles;
 pub mod samples;
@@ -36,6 +38,7 @@ pub mod status;
 pub mod stop;
 pub mod text;
 pub mod top;
+pub mod trace;
 pub mod uninstall;
 pub mod view;
 
@@ -100,7 +103,12 @@ async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::
         Command::Uninstall(args) => {
             stop::or_stopped(uninstall::run(args, &cli.global.target()?, output)).await
         }
+        Command::Replay(args) => stop::or_stopped(replay::run(args, output)).await,
         Command::Load(args) => load::run(args, output).await,
+        Command::Trace(args) => {
+            let file = cli.global.file();
+            trace::run(args, file, &place()?, output).await
+        }
         Command::Demo(args) => demo::run(args, output).await,
     }
 }

@@ -13,11 +13,11 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::duration;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 use crate::stop;
 
-mod duration;
 mod render;
 mod report;
 

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::{Format, Output};
 use crate::view::{Episode, ModelSummary, plain};
 
-mod render;
+pub(crate) mod render;
 mod watch;
 
 /// Episodes shown that are over: what a screen holds beside the models.

@@ -74,7 +74,8 @@ fn since(model: &ModelSummary, episodes: &[Episode]) -> String {
         .map_or_else(|| text::NONE.to_owned(), |onset| onset.to_string())
 }
 
-fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
+/// The table of episodes.
+pub(crate) fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
     let header =
         ["EPISODE", "MODEL", "NODE", "VERDICT", "SEVERITY", "SLOWDOWN", "WAITED FOR", "ONSET", "LASTED"];
     let mut table = text::table(&header, &[]);
@@ -95,7 +96,7 @@ fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
 }
 
 /// One revision, as `report -w` prints it.
-pub(super) fn revision(episode: &Episode, colour: bool) -> String {
+pub(crate) fn revision(episode: &Episode, colour: bool) -> String {
     let state = lasted(episode).map_or_else(|| "open".to_owned(), |lasted| format!("cleared after {lasted}"));
     let line = format!(
         "{}  {}  {}  {} {} {} {}  {}  {state}  {}",

@@ -5,6 +5,7 @@
 //! are what `-o json` promises; their keys are those of the contract.
 
 pub mod advice;
+mod core;
 pub mod episode;
 pub mod model;
 #[cfg(test)]

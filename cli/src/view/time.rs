@@ -19,6 +19,11 @@ impl Time {
         Self(nsec)
     }
 
+    /// Nanoseconds since the Unix epoch.
+    pub fn unix_nsec(self) -> i64 {
+        self.0
+    }
+
     /// From `earlier` to this; zero if it is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

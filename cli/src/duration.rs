@@ -6,7 +6,7 @@ use std::time::Duration;
 const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
 
 /// A number and its unit.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let mend = || format!("{text} is no duration: write a number and ms, s, m or h, such as 10s");
     let (number, seconds) = UNITS
         .iter()

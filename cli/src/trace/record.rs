@@ -1,0 +1,179 @@
+//! `berth trace record`: from the aggregator into a file.
+//!
+//! Invariant: under its own name the file is whole; while it grows, and if the recording is cut short,
+//! it is beside it, as `FILE.part`, and readable up to its last second.
+
+use std::ffi::OsString;
+use std::future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use berth::trace::{Entry, Header};
+use berth::wire;
+use indicatif::ProgressBar;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tonic::{Status, Streaming};
+
+use super::{EXAMPLES, Writer};
+use crate::connect::{Place, Server};
+use crate::duration;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::stop;
+use crate::text;
+use crate::view::plain;
+
+/// A recording that is killed loses no more; a shorter one would cost compression.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// How progress looks.
+const SPINNER: &str = "{spinner} {elapsed:>4} {msg}";
+
+/// Flags of `berth trace record`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Whose detector; the only one that reports, if there is just one.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Keep the names of the node, namespaces, pods, containers, owners and cgroups; otherwise numbers stand for them.
+    #[arg(long)]
+    names: bool,
+    /// How long to record; otherwise until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Overwrite the file if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command; Ctrl-C ends it well.
+pub(super) async fn run(
+    args: Args,
+    file: Option<PathBuf>,
+    place: &Place,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let file = file.ok_or_else(|| usage("where to write is not said: give -o FILE"))?;
+    let part = part(&file);
+    if !args.force {
+        is_free(&file, "--force overwrites it")?;
+        is_free(&part, "it is of a recording that was cut short; rename it, or --force overwrites it")?;
+    }
+    let mut requests = stop::Requests::listen()?;
+    let (server, entries) = tokio::select! {
+        begun = begin(&args, place, output) => begun?,
+        () = requests.next() => return Ok(Exit::Stopped),
+    };
+    let mut writer = Writer::create(&part).with_context(|| format!("write {}", part.display()))?;
+    let bar = output.bar(0, SPINNER);
+    let recorded = tokio::select! {
+        ended = record(entries, &mut writer, &bar, output) => Err(ended),
+        () = requests.next() => Ok(if args.duration.is_none() { Exit::Done } else { Exit::Stopped }),
+        () = after(args.duration) => Ok(Exit::Done),
+    };
+    let took = bar.elapsed();
+    bar.finish_and_clear();
+    let bytes = writer.finish().with_context(|| format!("write {}", part.display()))?;
+    match recorded {
+        Ok(exit) => {
+            std::fs::rename(&part, &file)
+                .with_context(|| format!("rename {} to {}", part.display(), file.display()))?;
+            output.note(&format!("{}: {} in {bytes} bytes", file.display(), text::duration(took)));
+            Ok(exit)
+        }
+        Err(Ended::Output(error)) => Err(error).with_context(|| format!("write {}", part.display())),
+        Err(Ended::Lost(status)) => {
+            output.note(&format!("what came until then is in {}", part.display()));
+            Err(server.failure(&status).into())
+        }
+    }
+}
+
+fn part(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".part");
+    name.into()
+}
+
+fn is_free(file: &Path, mend: &str) -> anyhow::Result<()> {
+    let there = file.try_exists().with_context(|| format!("look for {}", file.display()))?;
+    if there { Err(usage(format!("{} is there already: {mend}", file.display())).into()) } else { Ok(()) }
+}
+
+async fn begin(
+    args: &Args,
+    place: &Place,
+    output: &Output,
+) -> anyhow::Result<(Server, Streaming<wire::TraceEntry>)> {
+    let server = output.during("connecting", place.address.connect()).await?;
+    let node = match &args.node {
+        Some(node) => {
+            server.knows(node).await?;
+            node.clone()
+        }
+        None => server.only_node().await?,
+    };
+    let asked = server.traces().record(wire::RecordTraceRequest { node, names: args.names }).await;
+    let entries = asked.map_err(|status| server.failure(&status))?.into_inner();
+    Ok((server, entries))
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => future::pending().await,
+    }
+}
+
+/// Why a recording ended by itself.
+enum Ended {
+    Lost(Status),
+    Output(std::io::Error),
+}
+
+/// Writes entries until there are no more.
+async fn record(
+    mut entries: Streaming<wire::TraceEntry>,
+    writer: &mut Writer,
+    bar: &ProgressBar,
+    output: &Output,
+) -> Ended {
+    let mut flushes = interval(FLUSH);
+    flushes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let began = Instant::now();
+    loop {
+        let written = tokio::select! {
+            entry = entries.message() => match entry {
+                Ok(Some(entry)) => match Entry::try_from(entry) {
+                    Ok(entry) => {
+                        if let Entry::Header(header) = &entry {
+                            introduce(header, bar, output);
+                        }
+                        writer.write(entry)
+                    }
+                    Err(error) => return Ended::Lost(Status::internal(error.to_string())),
+                },
+                Ok(None) => return Ended::Lost(Status::unavailable("it ended the recording")),
+                Err(status) => return Ended::Lost(status),
+            },
+            _ = flushes.tick() => writer.flush().map(|bytes| {
+                bar.set_message(format!("{} recorded, {bytes} bytes", text::duration(began.elapsed())));
+                bar.tick();
+            }),
+        };
+        if let Err(error) = written {
+            return Ended::Output(error);
+        }
+    }
+}
+
+fn introduce(header: &Header, bar: &ProgressBar, output: &Output) {
+    let names = if header.named { "with names" } else { "without names" };
+    bar.suspend(|| output.note(&format!("recording {} {names}", plain(header.node.as_str()))));
+}
+
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
