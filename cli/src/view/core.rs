@@ -60,6 +60,7 @@ impl From<&contention::Episode> for Episode {
             verdict_at: Some(time(episode.verdict_at)),
             cleared: episode.cleared.map(time),
             slowdown: Some(Estimate { estimate, lo, hi }),
+            saturated: episode.saturated,
             added_wait_msec_per_cpu_sec: episode.added_wait_msec_per_cpu_sec,
             shares: episode.shares.iter().map(Share::from).collect(),
             confidence: of_core(episode.confidence),

@@ -9,7 +9,7 @@ use berth_cli::{
 };
 use clap::Parser;
 
-use crate::{bench::Bench, load::ENGINE_NICE, matrix, parts::Part, run, soak};
+use crate::{bench::Bench, load::ENGINE_NICE, matrix, parts::Part, result::Half, run, score, soak};
 
 /// Runs labelled trials of contention, and keeps one result file of each.
 #[derive(Debug, Parser)]
@@ -44,9 +44,31 @@ enum Command {
         /// Even for tuning, odd for the report
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
+        /// How many at once
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+        models: u32,
+        /// CPUs that the load of each needs; together they should need a twentieth of one, so that they do
+        /// not hurt each other
+        #[arg(long, value_name = "CPUS", default_value_t = 0.01)]
+        load_cpus: f64,
         /// Let one model after another have four times its load for a while
         #[arg(long)]
         swings: bool,
+    },
+    /// Print what the verdicts of a folder's trials are worth, as Markdown
+    Score {
+        /// Where results are kept
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Only that half of the seeds by which thresholds may be chosen
+        #[arg(long, conflicts_with = "report")]
+        tuning: bool,
+        /// Only the other half
+        #[arg(long)]
+        report: bool,
+        /// Write the latencies there, as a picture
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
     /// List the trials' ids
     List,
@@ -69,21 +91,31 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Play(part) => part.play().map(|()| Exit::Done),
         Command::List => {
-            use std::io::Write as _;
-            let mut out = std::io::stdout().lock();
-            matrix::trials()
-                .iter()
-                .try_for_each(|trial| writeln!(out, "{}", trial.id))
-                .context("list the trials")?;
-            Ok(Exit::Done)
+            let ids: Vec<String> = matrix::trials().into_iter().map(|trial| trial.id + "\n").collect();
+            print(&ids.concat())
+        }
+        Command::Score { dir, tuning, report, svg } => {
+            let half = if report { Some(Half::Report) } else { tuning.then_some(Half::Tuning) };
+            let page = score::page(&score::read_all(&dir, half)?, half);
+            if let Some(file) = svg {
+                std::fs::write(&file, page.svg).with_context(|| format!("write {}", file.display()))?;
+            }
+            print(&page.markdown)
         }
         Command::Run { dir, tools, only } => {
-            on_bench(async |all| run::run(&Bench::new(dir, tools, all).await?, &only).await)
+            on_bench(async |all| run::run(&Bench::new(dir, tools, all)?, &only).await)
         }
-        Command::Soak { dir, seconds, seed, swings } => {
-            on_bench(async |all| soak::run(&Bench::new(dir, None, all).await?, seconds, seed, swings).await)
+        Command::Soak { dir, seconds, seed, models, load_cpus, swings } => {
+            let told = soak::Told { seconds, seed, models, load_cpus, swings };
+            on_bench(async |all| soak::run(&Bench::new(dir, None, all)?, told).await)
         }
     }
+}
+
+fn print(text: &str) -> anyhow::Result<Exit> {
+    use std::io::Write as _;
+    std::io::stdout().lock().write_all(text.as_bytes()).context("print")?;
+    Ok(Exit::Done)
 }
 
 /// Runs on all CPUs but the victim's, and before others.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use berth_cli::stage::{Binaries, Cpus, Hierarchies};
 
-use crate::{costs::Costs, machine::Machine, tools::Tools, trace};
+use crate::{costs::Costs, machine::Machine, tools::Tools};
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -28,20 +28,17 @@ pub struct Bench {
     pub dir: PathBuf,
     /// What requests cost.
     pub costs: Costs,
-    /// Whether each trial writes a trace.
-    pub traces: bool,
 }
 
 impl Bench {
     /// Looks at the machine. Errors: it has one CPU, no cgroups, or no programs.
-    pub async fn new(dir: PathBuf, tools: Option<PathBuf>, all: Cpus) -> anyhow::Result<Self> {
+    pub fn new(dir: PathBuf, tools: Option<PathBuf>, all: Cpus) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
         let binaries = Binaries::beside_this_one()?;
         let hierarchies = Hierarchies::find()?.with_cpusets();
         let (node, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
         let machine = Machine::this(&hierarchies, &all);
-        let traces = trace::is_possible(&binaries).await;
         let (costs, tools) = (Costs::kept_in(&dir)?, Tools::in_folder(tools));
-        Ok(Self { binaries, tools, hierarchies, node, rest, all, machine, dir, costs, traces })
+        Ok(Self { binaries, tools, hierarchies, node, rest, all, machine, dir, costs })
     }
 }

@@ -4,8 +4,8 @@
 //! A trial's label is the slowdown that was measured, from blocks in which its suspects ran and blocks
 //! in which they stood still, in an order drawn by its seed; "the stressor was on" is no label. Each
 //! trial writes one result file, and a run that was cut short goes on where it stopped. Invariant: a
-//! trial leaves no process and no cgroup behind, however it ends. Deliberately absent: scores. What a
-//! verdict is worth is judged from the result files, by others.
+//! trial leaves no process and no cgroup behind, however it ends. What a verdict is worth is judged afterwards,
+//! by `score`, from the result files and the traces.
 
 #![deny(missing_docs)]
 
@@ -26,6 +26,7 @@ pub mod plan;
 pub mod result;
 pub mod run;
 pub mod scene;
+pub mod score;
 pub mod soak;
 pub mod suspects;
 pub mod timeline;

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: names and addresses.
 
-use std::fs;
+use std::{fmt, fs};
 
 use berth_cli::stage::{Cpus, Hierarchies};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,13 @@ impl Machine {
             memory_bytes: total_memory_bytes(),
             cgroups: hierarchies.versions().to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel, cpu_model, cpus, memory_bytes, cgroups } = self;
+        write!(f, "{cpus} CPUs ({cpu_model}), {} GiB, Linux {kernel}, cgroups {cgroups}", memory_bytes >> 30)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Outcome {
     pub victim: Victim,
     /// What may hurt it, decoys among them.
     pub suspects: Vec<Suspect>,
+    /// Containers beside them that do next to nothing.
+    pub bystanders: u32,
     /// What should be found.
     pub expected: Expected,
     /// When anything was first switched on; null in a trial without a switch.
@@ -205,12 +207,10 @@ pub struct Blame {
     pub share: f64,
 }
 
-impl Outcome {
-    /// Reads one.
-    pub fn read(file: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("parse {}", file.display()))
-    }
+/// Reads a result.
+pub fn read<T: serde::de::DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("parse {}", file.display()))
 }
 
 /// Writes a result; a file that is there is whole.

@@ -34,9 +34,6 @@ async fn all(bench: &Bench, only: &str) -> anyhow::Result<Exit> {
             unable.len()
         );
     }
-    if !bench.traces {
-        eprintln!("no traces are written: this berth has no `berth trace record`");
-    }
     let left: Vec<Trial> = able.into_iter().filter(|trial| !is_done(&bench.dir, &trial.id)).collect();
     let (mut failed, mut in_a_row) = (0, 0);
     let mut pace = Pace::new(left.iter().map(length).sum());

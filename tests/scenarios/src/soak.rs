@@ -27,14 +27,9 @@ use crate::{
     plan::Victim,
     result::{self, BlockDone, Half, Revision},
     scene::{Crowd, names},
+    trace::{self, Recorder},
     victims,
 };
-
-/// Models at once.
-const MODELS: u32 = 10;
-
-/// CPUs that the load of each needs.
-const LOAD_CPUS: f64 = 0.02;
 
 /// A swing adds so many times the model's own load: four times it in all.
 const SWING: f64 = 3.0;
@@ -61,6 +56,8 @@ pub struct Soak {
     pub half: Half,
     /// Models at once.
     pub victims: u32,
+    /// CPUs that the load of each needs.
+    pub load_cpus: f64,
     /// How long, in seconds.
     pub seconds: u32,
     /// The swings.
@@ -79,12 +76,29 @@ pub struct Soak {
     pub machine: Machine,
 }
 
-/// What a soak was told to be.
-struct Told {
-    id: String,
-    class: &'static str,
-    seed: u64,
-    seconds: u32,
+/// What a soak is told to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    /// How long.
+    pub seconds: u32,
+    /// The swings are drawn from it.
+    pub seed: u64,
+    /// Models at once.
+    pub models: u32,
+    /// CPUs that the load of each needs.
+    pub load_cpus: f64,
+    /// Whether loads swing.
+    pub swings: bool,
+}
+
+impl Told {
+    fn class(&self) -> &'static str {
+        if self.swings { "soak_swings" } else { "soak" }
+    }
+
+    fn id(&self) -> String {
+        format!("{}-{}x{:.0}-{}", self.class(), self.models, self.load_cpus * 100.0, self.seed)
+    }
 }
 
 /// All that was seen.
@@ -102,19 +116,18 @@ struct Swing {
     model: usize,
 }
 
-/// Soaks for so long, unless the result is there.
-pub async fn run(bench: &Bench, seconds: u32, seed: u64, swings: bool) -> anyhow::Result<Exit> {
+/// Soaks, unless the result is there.
+pub async fn run(bench: &Bench, told: Told) -> anyhow::Result<Exit> {
     let mut requests = stop::Requests::listen()?;
-    let class = if swings { "soak_swings" } else { "soak" };
-    let id = format!("{class}-{seed}");
+    let id = told.id();
     if result::file(&bench.dir, &id).try_exists().unwrap_or(false) {
         eprintln!("{id} is done already");
         return Ok(Exit::Done);
     }
-    eprintln!("{id}: {MODELS} models for {} min", seconds / 60);
-    let drawn = if swings { draw(seconds, seed) } else { Vec::new() };
+    eprintln!("{id}: {} models for {} min", told.models, told.seconds / 60);
+    let drawn = if told.swings { draw(told) } else { Vec::new() };
     let soak = tokio::select! {
-        seen = soak(bench, seconds, &drawn) => found(bench, Told { id, class, seed, seconds }, &drawn, seen?),
+        seen = soak(bench, told, &drawn) => found(bench, told, &drawn, seen?),
         () = requests.next() => return Ok(Exit::Stopped),
     };
     eprintln!("    {} revisions, others {:.3} CPUs", soak.live.len(), soak.unowned_cpus);
@@ -122,32 +135,40 @@ pub async fn run(bench: &Bench, seconds: u32, seed: u64, swings: bool) -> anyhow
     Ok(Exit::Done)
 }
 
+/// Whether a result of this name is a soak's.
+pub fn is_soak(id: &str) -> bool {
+    id.starts_with("soak")
+}
+
 fn half(seed: u64) -> Half {
     if seed.is_multiple_of(2) { Half::Tuning } else { Half::Report }
 }
 
-fn draw(seconds: u32, seed: u64) -> Vec<Swing> {
-    let mut random = Random::new(seed);
-    let turns = u64::from(seconds) / (2 * SWING_SECONDS);
+fn draw(told: Told) -> Vec<Swing> {
+    let mut random = Random::new(told.seed);
+    let turns = u64::from(told.seconds) / (2 * SWING_SECONDS);
     let swing = |turn| Swing {
         at: Duration::from_secs((2 * turn + 1) * SWING_SECONDS),
-        model: usize::try_from(random.below(MODELS.into())).expect("below a handful"),
+        model: usize::try_from(random.below(told.models.into())).expect("below a handful"),
     };
     (0..turns).map(swing).collect()
 }
 
-async fn soak(bench: &Bench, seconds: u32, swings: &[Swing]) -> anyhow::Result<Seen> {
+async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<Seen> {
+    let Told { seconds, models, load_cpus, .. } = told;
     let kind = victims::Kind::Refmodel { rows: 1 };
-    let mut crowd = Crowd::set(bench, Victim { kind, threads: 1, weight: DEFAULT_WEIGHT }, MODELS).await?;
+    let mut crowd = Crowd::set(bench, Victim { kind, threads: 1, weight: DEFAULT_WEIGHT }, models).await?;
     let server = Address::of_server(Some(&crowd.server), None)?.connect().await?;
-    known(&server, &mut crowd).await?;
+    known(&server, &mut crowd, models).await?;
+    let file = trace::file(&bench.dir, &told.id());
+    let recorder = Recorder::start(&bench.binaries, &crowd.server, file, &bench.rest, crowd.folder())?;
     let meters = crowd.meters(bench.node.first());
     let axis = Axis::beginning_in(load::START_LEAD);
     let mut live = Vec::new();
     let run = async {
         tokio::try_join!(
-            steady(&crowd, axis, seconds),
-            swing(&crowd, axis, swings),
+            steady(&crowd, axis, seconds, load_cpus),
+            swing(&crowd, axis, swings, load_cpus),
             meters.watch(axis, seconds)
         )
     };
@@ -157,13 +178,14 @@ async fn soak(bench: &Bench, seconds: u32, swings: &[Swing]) -> anyhow::Result<S
             return Err(lost.err().unwrap_or_else(|| anyhow::anyhow!("no watch")));
         }
     };
+    recorder.finish().await?;
     crowd.check()?;
     crowd.strike().await;
     Ok(Seen { axis, live, uses, failed_requests })
 }
 
-async fn known(server: &Server, crowd: &mut Crowd) -> anyhow::Result<()> {
-    let names: Vec<String> = names(MODELS).collect();
+async fn known(server: &Server, crowd: &mut Crowd, models: u32) -> anyhow::Result<()> {
+    let names: Vec<String> = names(models).collect();
     let known = async {
         while !live::knows(server, &names).await? {
             crowd.check()?;
@@ -180,11 +202,11 @@ fn shape(cpus: f64, cost: Duration, duration: Duration) -> Shape {
 }
 
 /// The models' own load; how many requests failed.
-async fn steady(crowd: &Crowd, axis: Axis, seconds: u32) -> anyhow::Result<u64> {
+async fn steady(crowd: &Crowd, axis: Axis, seconds: u32, load_cpus: f64) -> anyhow::Result<u64> {
     let mut runs = JoinSet::new();
     for model in &crowd.models {
         let (door, shape) =
-            (model.door.clone(), shape(LOAD_CPUS, model.cost, Duration::from_secs(seconds.into())));
+            (model.door.clone(), shape(load_cpus, model.cost, Duration::from_secs(seconds.into())));
         runs.spawn(async move { load::run(&door, shape, Some(axis.start())).await });
     }
     let mut failed = 0;
@@ -195,11 +217,11 @@ async fn steady(crowd: &Crowd, axis: Axis, seconds: u32) -> anyhow::Result<u64> 
     Ok(failed)
 }
 
-async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<()> {
+async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing], load_cpus: f64) -> anyhow::Result<()> {
     for swing in swings {
         axis.until(swing.at).await;
         let model = &crowd.models[swing.model];
-        let more = shape(SWING * LOAD_CPUS, model.cost, Duration::from_secs(SWING_SECONDS));
+        let more = shape(SWING * load_cpus, model.cost, Duration::from_secs(SWING_SECONDS));
         load::run(&model.door, more, None).await?;
     }
     Ok(())
@@ -207,7 +229,7 @@ async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<()
 
 fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
     let Seen { axis, live, uses, failed_requests } = seen;
-    let names: Vec<String> = names(MODELS).collect();
+    let names: Vec<String> = names(told.models).collect();
     let block = |swing: &Swing| BlockDone {
         start_unix_nsec: axis.unix_nsec(swing.at),
         end_unix_nsec: axis.unix_nsec(swing.at + Duration::from_secs(SWING_SECONDS)),
@@ -216,11 +238,12 @@ fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
     };
     let unowned_cpus = uses.iter().map(|one| one.unowned).sum::<f64>() / uses.len().max(1) as f64;
     Soak {
-        id: told.id,
-        class: told.class.to_owned(),
+        id: told.id(),
+        class: told.class().to_owned(),
         seed: told.seed,
         half: half(told.seed),
-        victims: MODELS,
+        victims: told.models,
+        load_cpus: told.load_cpus,
         seconds: told.seconds,
         blocks: swings.iter().map(block).collect(),
         live,

@@ -1,11 +1,16 @@
 //! The trace of a trial, which `berth trace record` writes from the aggregator's stream.
 //!
-//! Invariant: a trace that has its final name is whole. Deliberately absent: its format.
+//! Invariant: a trace that has its name is whole, because the recorder gives it that at its end.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use berth_cli::stage::{Binaries, Cpus, Program};
+use berth_core::contention::Input;
 
 use crate::scene::Launch;
 
@@ -16,38 +21,42 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Recorder {
     program: Program,
-    unfinished: PathBuf,
     file: PathBuf,
 }
 
-/// Whether this tree's `berth` records traces.
-pub async fn is_possible(binaries: &Binaries) -> bool {
-    let help = tokio::process::Command::new(binaries.path("berth")).args(["trace", "--help"]).output().await;
-    help.is_ok_and(|help| help.status.success())
-}
-
 impl Recorder {
-    /// Records what the aggregator at `server` hears from now on.
+    /// Records what the aggregator at `server` hears from now on. An older trace of an unfinished trial is
+    /// replaced.
     pub fn start(
         binaries: &Binaries,
         server: &str,
         file: PathBuf,
         cpus: &Cpus,
-        logs: &std::path::Path,
+        logs: &Path,
     ) -> anyhow::Result<Self> {
-        let name = file.file_name().context("name the trace's file")?.to_string_lossy().into_owned();
-        let unfinished = file.with_file_name(format!("part.{name}"));
+        // The names are those of parts of a trial, and nobody's.
         let launch = Launch::of(binaries.path("berth"))
-            .args(["trace", "record", "--server", server, "-o"])
-            .args([&unfinished]);
+            .args(["trace", "record", "--server", server, "--names", "--force", "-o"])
+            .args([&file]);
         let program = Program::start("trace", launch.command(None), cpus, logs)?;
-        Ok(Self { program, unfinished, file })
+        Ok(Self { program, file })
     }
 
-    /// Ends it, and gives the file its name.
+    /// Ends it. Errors: it has left no whole trace.
     pub async fn finish(self) -> anyhow::Result<()> {
-        let Self { program, unfinished, file } = self;
-        tokio::time::timeout(STOP_TIMEOUT, program.stop()).await.context("end the trace")?;
-        fs::rename(&unfinished, &file).with_context(|| format!("keep the trace {}", file.display()))
+        tokio::time::timeout(STOP_TIMEOUT, self.program.stop()).await.context("end the trace")?;
+        fs::metadata(&self.file).with_context(|| format!("find the trace {}", self.file.display()))?;
+        Ok(())
     }
+}
+
+/// Where a trial's trace lies.
+pub fn file(dir: &Path, id: &str) -> PathBuf {
+    dir.join(format!("{id}.trace.gz"))
+}
+
+/// All of it.
+pub fn read(file: &Path) -> anyhow::Result<Vec<Input>> {
+    let inputs = berth_cli::trace::read(file)?;
+    inputs.collect::<Result<_, _>>().with_context(|| format!("read {}", file.display()))
 }

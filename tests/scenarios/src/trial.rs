@@ -21,7 +21,7 @@ use crate::{
     result::{self, BlockDone, Outcome, Revision, Second},
     scene::Scene,
     timeline::{self, Toggle},
-    trace::Recorder,
+    trace::{self, Recorder},
 };
 
 /// How long the aggregator may take to hear of the model.
@@ -45,13 +45,10 @@ pub async fn run(bench: &Bench, trial: &Trial) -> anyhow::Result<Outcome> {
     let mut scene = Scene::set(bench, trial).await?;
     let server = Address::of_server(Some(&scene.server), None)?.connect().await?;
     known(&server, &mut scene).await?;
-    let file = bench.dir.join(format!("{}.trace.gz", trial.id));
-    let record = || Recorder::start(&bench.binaries, &scene.server, file, &bench.rest, scene.folder());
-    let recorder = bench.traces.then(record).transpose()?;
+    let file = trace::file(&bench.dir, &trial.id);
+    let recorder = Recorder::start(&bench.binaries, &scene.server, file, &bench.rest, scene.folder())?;
     let seen = observe(bench, trial, &mut scene, &server).await?;
-    if let Some(recorder) = recorder {
-        recorder.finish().await?;
-    }
+    recorder.finish().await?;
     scene.check()?;
     let outcome = outcome(bench, trial, &scene, seen);
     scene.strike().await;
@@ -161,6 +158,7 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
             weight: trial.victim.weight,
         },
         suspects: suspects(bench, trial, scene),
+        bystanders: trial.bystanders,
         expected: trial.expected.clone(),
         onset_unix_nsec: first_on.map(|block| axis.unix_nsec(block_starts[block])),
         blocks: blocks_done(&blocks, &parts, axis, &block_starts),

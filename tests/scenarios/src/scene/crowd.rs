@@ -1,5 +1,7 @@
 //! Many models on one CPU and nobody beside them: the scene of a soak.
 
+use std::path::Path;
+
 use berth_cli::stage::{CpuMeter, Program};
 
 use super::{Groups, Model, berth, folder_for_logs, prefix};
@@ -35,6 +37,11 @@ impl Crowd {
     pub fn meters(&self, cpu: usize) -> Meters {
         let ours: Vec<CpuMeter> = self.models.iter().map(|model| model.group.cpu_meter()).collect();
         Meters { cpu, victim: self.groups.node.cpu_meter(), ours }
+    }
+
+    /// The folder of this soak alone.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Errors: a program has ended that should run.

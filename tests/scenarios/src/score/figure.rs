@@ -1,0 +1,302 @@
+//! The figures of the headline table, each with its bar and its interval.
+//!
+//! Invariant: a figure says on how many trials it stands; below [`VACUOUS_BELOW`] of them it claims
+//! nothing, whatever it is.
+
+use std::time::Duration;
+
+use berth_core::{contention::Verdict, time::AxisNsec};
+
+use super::{
+    finding::Finding,
+    labelled::{Labelled, Truth},
+    quantile::{quantile, wilson},
+};
+
+/// With fewer, an interval is so wide that the point means nothing.
+const VACUOUS_BELOW: usize = 30;
+
+/// What is found this soon before a switch or after it belongs to it: the switch itself takes its
+/// milliseconds, and an episode's numbers lag by a step.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// From here on there are many suspects.
+const MANY_SUSPECTS: usize = 10;
+
+/// Where the victim's queue grows there is no slowdown to compare.
+const SATURATED_LOAD: f64 = 0.95;
+
+/// A trial and what a method found in it.
+pub(super) struct Judged<'a> {
+    pub(super) trial: &'a Labelled,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What was found where nobody hurts anybody.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Soaks {
+    /// Soaks and quiet trials.
+    pub(super) n: usize,
+    /// All of them false.
+    pub(super) verdicts: usize,
+    /// Of all victims.
+    pub(super) hours: f64,
+}
+
+/// Which way a figure must go.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bar {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// A measured figure.
+#[derive(Debug, Clone)]
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) bar: Bar,
+    /// `None`: no trial bears on it.
+    pub(super) point: Option<f64>,
+    pub(super) interval: Option<(f64, f64)>,
+    pub(super) n: usize,
+}
+
+impl Figure {
+    fn proportion(name: &'static str, at_least: f64, of: impl IntoIterator<Item = bool>) -> Self {
+        let all: Vec<bool> = of.into_iter().collect();
+        let hits = all.iter().filter(|hit| **hit).count();
+        let n = all.len();
+        let point = (n > 0).then(|| hits as f64 / n as f64);
+        Self { name, bar: Bar::AtLeast(at_least), point, interval: (n > 0).then(|| wilson(hits, n)), n }
+    }
+
+    fn value(name: &'static str, at_most: f64, n: usize, point: Option<f64>) -> Self {
+        Self { name, bar: Bar::AtMost(at_most), point, interval: None, n }
+    }
+
+    /// As the table says it.
+    pub(super) fn verdict(&self) -> &'static str {
+        match (self.point, self.bar) {
+            (None, _) => "not measured",
+            _ if self.n < VACUOUS_BELOW => "too few",
+            (Some(point), Bar::AtLeast(bar)) if point >= bar => "reached",
+            (Some(point), Bar::AtMost(bar)) if point <= bar => "reached",
+            _ => "missed",
+        }
+    }
+}
+
+/// All of them, in the order of the page.
+pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
+    let sound: Vec<&Judged<'_>> = judged.iter().filter(|judged| !judged.trial.outcome.disturbed).collect();
+    let (p50, p95) = (0.5, 0.95);
+    let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
+    let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
+    let shares: Vec<f64> = sound.iter().flat_map(|judged| judged.share_errors()).collect();
+    let slowdowns: Vec<f64> = sound.iter().filter_map(|judged| judged.slowdown_error()).collect();
+    let Soaks { n, verdicts, hours } = soaked.and(&sound);
+    vec![
+        Figure::proportion(
+            "recall, S_true >= 1.25, CPU",
+            0.97,
+            sound.iter().filter_map(|judged| judged.recalled()),
+        ),
+        Figure::proportion(
+            "precision, decoys included",
+            0.95,
+            sound.iter().flat_map(|judged| judged.precise()),
+        ),
+        Figure {
+            interval: Some(poisson(verdicts, hours)),
+            ..Figure::value(
+                "false verdicts a victim-hour, quiet and own-load swings",
+                0.1,
+                n,
+                (hours > 0.0).then(|| verdicts as f64 / hours),
+            )
+        },
+        Figure::value("onset to alarm, p50, s", 0.5, alarms.len(), quantile(&alarms, p50)),
+        Figure::value("onset to alarm, p95, s", 1.0, alarms.len(), quantile(&alarms, p95)),
+        Figure::value(
+            "onset to first verdict at a watcher, p50, s",
+            1.0,
+            watched.len(),
+            quantile(&watched, p50),
+        ),
+        Figure::value(
+            "onset to first verdict at a watcher, p95, s",
+            3.0,
+            watched.len(),
+            quantile(&watched, p95),
+        ),
+        Figure::proportion(
+            "self-inflicted or neighbour",
+            0.98,
+            sound.iter().filter_map(|judged| judged.side()),
+        ),
+        Figure::proportion(
+            "top-1 culprit of 2 to 4",
+            0.95,
+            sound.iter().filter_map(|judged| judged.top(false)),
+        ),
+        Figure::proportion(
+            "top-1 culprit of 10 and more",
+            0.90,
+            sound.iter().filter_map(|judged| judged.top(true)),
+        ),
+        Figure::value("share error against Shapley, mean abs.", 0.06, shares.len(), mean(&shares)),
+        Figure::value("slowdown, median abs. ln error", 0.08, slowdowns.len(), quantile(&slowdowns, p50)),
+        Figure::proportion("resource class", 0.95, sound.iter().filter_map(|judged| judged.resource())),
+    ]
+}
+
+impl Judged<'_> {
+    /// The finding of the detection block, or of any block that was on.
+    pub(super) fn finding(&self) -> Option<&Finding> {
+        let detection = self.trial.detection();
+        let mut blocks = detection.into_iter().chain(self.trial.on_blocks());
+        blocks.find_map(|(from, until)| {
+            self.findings
+                .iter()
+                .find(|finding| finding.overlaps(from, until) && finding.told <= until + SLACK)
+        })
+    }
+
+    /// Hurt by CPU contention so that it counts: was anything found?
+    fn recalled(&self) -> Option<bool> {
+        let trial = self.trial;
+        let counts = trial.is_strong() && trial.outcome.expected.resource == "cpu";
+        counts.then(|| self.finding().is_some())
+    }
+
+    /// Each finding: was the victim hurt then, and not by itself where others are blamed?
+    fn precise(&self) -> Vec<bool> {
+        let truth = self.trial.truth();
+        if truth == Truth::Grey {
+            return Vec::new();
+        }
+        let right = |finding: &Finding| {
+            let on = |(from, until): (AxisNsec, AxisNsec)| finding.overlaps(from - SLACK, until + SLACK);
+            truth == Truth::Positive && self.trial.on_blocks().any(on)
+        };
+        self.findings.iter().map(right).collect()
+    }
+
+    /// Seconds from the first switch to the alarm, of what was found in the first block that was on.
+    pub(super) fn alarm_sec(&self) -> Option<f64> {
+        let onset = self.trial.onset().filter(|_| self.trial.is_strong())?;
+        let (_, until) = self.trial.on_blocks().next()?;
+        let first = self.findings.iter().find(|finding| finding.alarm >= onset - SLACK)?;
+        (first.alarm <= until + SLACK).then(|| signed_sec(onset, first.alarm))
+    }
+
+    /// Seconds from the first switch to the first news at a watcher.
+    pub(super) fn watched_sec(&self) -> Option<f64> {
+        let onset_nsec = self.trial.outcome.onset_unix_nsec.filter(|_| self.trial.is_strong())?;
+        let (_, until) = self.trial.on_blocks().next()?;
+        let until_nsec = i64::try_from((until + SLACK).0).unwrap_or(i64::MAX);
+        let first =
+            self.trial.outcome.live.iter().find(|revision| revision.arrived_unix_nsec >= onset_nsec)?;
+        (first.arrived_unix_nsec <= until_nsec).then(|| (first.arrived_unix_nsec - onset_nsec) as f64 / 1e9)
+    }
+
+    /// Of a victim that was hurt and found: is the blame on the right side?
+    fn side(&self) -> Option<bool> {
+        let (said, trial) = (self.said()?, self.trial);
+        let counts = trial.truth() == Truth::Positive && (trial.expects_self() || trial.expects_others());
+        counts.then(|| {
+            let unowned = said.verdict == Verdict::Unowned;
+            if trial.expects_self() { said.blames_self() } else { said.blames_neighbours() || unowned }
+        })
+    }
+
+    /// Is the largest culprit the one that is named first?
+    fn top(&self, many: bool) -> Option<bool> {
+        let trial = self.trial;
+        let suspects =
+            trial.outcome.suspects.len() + usize::try_from(trial.outcome.bystanders).unwrap_or(usize::MAX);
+        let counts = if many { suspects >= MANY_SUSPECTS } else { (2..=4).contains(&suspects) };
+        if !counts || trial.truth() != Truth::Positive || trial.outcome.expected.verdict != "neighbour" {
+            return None;
+        }
+        let by_shapley = trial.outcome.shapley.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+        let largest = by_shapley.map(|share| &share.name).or(trial.outcome.expected.culprits.first())?;
+        let named = self.said().and_then(|said| said.culprits.first());
+        Some(named.is_some_and(|(name, _)| name == largest))
+    }
+
+    /// Of each suspect whose true share is known: how far its told share is off.
+    fn share_errors(&self) -> Vec<f64> {
+        let trial = self.trial;
+        if trial.truth() != Truth::Positive || !trial.expects_others() {
+            return Vec::new();
+        }
+        let Some(said) = self.said() else { return Vec::new() };
+        let told =
+            |name: &str| said.culprits.iter().find(|(told, _)| told == name).map_or(0.0, |(_, share)| *share);
+        trial.outcome.shapley.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
+    }
+
+    /// |ln S - ln S_true|, where the queue does not grow.
+    fn slowdown_error(&self) -> Option<f64> {
+        let trial = self.trial;
+        let unsaturated = trial.slowdown() * trial.outcome.victim_off_cpus < SATURATED_LOAD;
+        if trial.truth() != Truth::Positive || !unsaturated || trial.outcome.expected.resource != "cpu" {
+            return None;
+        }
+        let told = self.said()?.slowdown?;
+        Some((told.ln() - trial.slowdown().ln()).abs())
+    }
+
+    fn resource(&self) -> Option<bool> {
+        let counts = self.trial.truth() == Truth::Positive;
+        let said = self.said().filter(|_| counts)?;
+        Some(super::confusion::word(&said.resource) == self.trial.outcome.expected.resource)
+    }
+
+    /// What was said at the end of the detection block.
+    pub(super) fn said(&self) -> Option<&super::finding::Said> {
+        let finding = self.finding()?;
+        let until = self.trial.detection().or_else(|| self.trial.on_blocks().next())?.1;
+        Some(finding.said_by(until))
+    }
+
+    /// Nobody does anything to the victim, however its own load swings.
+    fn is_quiet(&self) -> bool {
+        let outcome = &self.trial.outcome;
+        outcome.expected.verdict == "nobody" && outcome.suspects.is_empty()
+    }
+}
+
+impl Soaks {
+    /// With the trials in which nobody hurts the victim.
+    fn and(&self, judged: &[&Judged<'_>]) -> Self {
+        let quiet =
+            judged.iter().filter(|judged| judged.is_quiet() && judged.trial.truth() != Truth::Positive);
+        quiet.fold(*self, |sum, judged| Self {
+            n: sum.n + 1,
+            verdicts: sum.verdicts + judged.findings.len(),
+            hours: sum.hours + judged.trial.victim_hours(),
+        })
+    }
+}
+
+/// About 95 % of a rate of so many events in so many hours: exact for none (three by the rule of three),
+/// else by the normal approximation on the square root.
+fn poisson(count: usize, hours: f64) -> (f64, f64) {
+    if hours <= 0.0 {
+        return (0.0, f64::INFINITY);
+    }
+    let root = (count as f64).sqrt();
+    let lo = (root - 0.98).max(0.0).powi(2);
+    let hi = if count == 0 { 3.0 } else { ((count as f64 + 1.0).sqrt() + 0.98).powi(2) };
+    (lo / hours, hi / hours)
+}
+
+fn signed_sec(from: AxisNsec, to: AxisNsec) -> f64 {
+    if to >= from { to.since(from).as_secs_f64() } else { -from.since(to).as_secs_f64() }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

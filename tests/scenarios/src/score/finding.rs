@@ -1,0 +1,79 @@
+//! What a method found in a trial: the common form of Berth's episodes and of the baselines' alarms.
+
+use berth_core::{
+    contention::{Cause, Episode, Resource, Severity, Verdict},
+    time::AxisNsec,
+};
+
+/// Somebody said at some time that the victim is hurt.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    /// When the hurt began.
+    pub(super) onset: AxisNsec,
+    /// When the change was noticed.
+    pub(super) alarm: AxisNsec,
+    /// When it was first said.
+    pub(super) told: AxisNsec,
+    /// When it was said to be over; `None` if never.
+    pub(super) cleared: Option<AxisNsec>,
+    /// What was said, first to last.
+    pub(super) said: Vec<Said>,
+}
+
+/// What was said at one time.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub(super) at: AxisNsec,
+    pub(super) verdict: Verdict,
+    pub(super) resource: Resource,
+    pub(super) severity: Severity,
+    /// Wall seconds per CPU second; `None` from a method that does not say.
+    pub(super) slowdown: Option<f64>,
+    /// Owners' names, largest first.
+    pub(super) culprits: Vec<(String, f64)>,
+}
+
+impl Finding {
+    /// What was said last by `until`; what was said first, if that was later.
+    pub(super) fn said_by(&self, until: AxisNsec) -> &Said {
+        let by_then = self.said.iter().rfind(|said| said.at <= until);
+        by_then.unwrap_or_else(|| self.said.first().expect("a finding is something said"))
+    }
+
+    /// It lasted within `from` and `until`, some of the time.
+    pub(super) fn overlaps(&self, from: AxisNsec, until: AxisNsec) -> bool {
+        self.onset < until && self.cleared.is_none_or(|cleared| cleared > from)
+    }
+}
+
+impl Said {
+    pub(super) fn of(episode: &Episode, at: AxisNsec) -> Self {
+        let culprit = |share: &berth_core::contention::Share| match &share.cause {
+            Cause::Culprit(who) => Some((owner(who), share.share)),
+            _ => None,
+        };
+        Self {
+            at,
+            verdict: episode.verdict,
+            resource: episode.resource,
+            severity: episode.severity,
+            slowdown: Some(episode.slowdown.estimate),
+            culprits: episode.shares.iter().filter_map(culprit).collect(),
+        }
+    }
+
+    /// It blames other pods.
+    pub(super) fn blames_neighbours(&self) -> bool {
+        self.verdict == Verdict::Neighbour
+    }
+
+    /// It says that the victim does it to itself.
+    pub(super) fn blames_self(&self) -> bool {
+        matches!(self.verdict, Verdict::SelfThrottled | Verdict::SelfOversubscribed | Verdict::MemoryOwnLimit)
+    }
+}
+
+/// The owner's name, which is how result files name suspects; else the container's.
+pub(super) fn owner(who: &berth_core::who::Who) -> String {
+    who.owner.as_ref().map_or_else(|| who.container.clone(), |owner| owner.name.clone())
+}

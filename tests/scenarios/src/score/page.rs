@@ -1,0 +1,169 @@
+//! The page: docs/accuracy.md and its picture.
+
+use std::collections::BTreeMap;
+
+use super::{
+    confusion,
+    figure::{Bar, Figure, Judged, Soaks, figures},
+    labelled::{Labelled, Measured, Truth},
+    methods::Method,
+    plot::{Series, histograms},
+    quantile::quantile,
+    table::{number, table},
+    timing::replay_speed,
+};
+use crate::result::Half;
+
+/// Replay must be so much faster than the recording.
+const REPLAY_SPEED: f64 = 1_000.0;
+
+/// What is printed of a run: Markdown, and the histogram as SVG.
+#[derive(Debug)]
+pub struct Page {
+    /// The tables.
+    pub markdown: String,
+    /// Latencies.
+    pub svg: String,
+}
+
+/// What a method says of everything.
+struct Judgement<'a> {
+    trials: Vec<Judged<'a>>,
+    soaks: Soaks,
+}
+
+impl Judgement<'_> {
+    fn figures(&self) -> Vec<Figure> {
+        figures(&self.trials, &self.soaks)
+    }
+}
+
+fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
+    let trials =
+        measured.trials.iter().map(|trial| Judged { trial, findings: method.judge(&trial.inputs) }).collect();
+    let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.disturbed);
+    let soaks = sound.fold(Soaks::default(), |sum, soaked| Soaks {
+        n: sum.n + 1,
+        verdicts: sum.verdicts + method.judge(&soaked.inputs).len(),
+        hours: sum.hours + soaked.victim_hours(),
+    });
+    Judgement { trials, soaks }
+}
+
+/// The figures of the trials of one half, and every method beside Berth.
+pub fn page(measured: &Measured, half: Option<Half>) -> Page {
+    let trials = &measured.trials;
+    let judged: BTreeMap<&'static str, Judgement<'_>> =
+        Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
+    let berth = &judged[Method::Berth.name()];
+    let mut markdown = String::new();
+    let half = match half {
+        None => "all seeds",
+        Some(Half::Tuning) => "the tuning half of the seeds",
+        Some(Half::Report) => "the half of the seeds by which nothing was tuned",
+    };
+    markdown.push_str(&format!("Trials: {} ({half}); {}\n\n", trials.len(), labels(trials)));
+    markdown
+        .push_str(&headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))));
+    markdown.push_str("\n## By class\n\n");
+    markdown.push_str(&classes(&berth.trials));
+    markdown.push_str("\n## Beside others, and with a part left out\n\n");
+    markdown.push_str(&beside(&judged));
+    markdown.push_str(&machine(trials));
+    Page { markdown, svg: latencies(&berth.trials) }
+}
+
+fn labels(trials: &[Labelled]) -> String {
+    let count = |truth: Truth| trials.iter().filter(|trial| trial.truth() == truth).count();
+    let grey = count(Truth::Grey) as f64 / trials.len().max(1) as f64;
+    format!(
+        "{} positive, {} negative, {} grey ({:.0} %), {} disturbed by other work of the machine",
+        count(Truth::Positive),
+        count(Truth::Negative),
+        count(Truth::Grey),
+        grey * 100.0,
+        trials.iter().filter(|trial| trial.outcome.disturbed).count(),
+    )
+}
+
+fn headline(figures: &[Figure], speed: Option<f64>) -> String {
+    let row = |figure: &Figure| {
+        let bar = match figure.bar {
+            Bar::AtLeast(bar) => format!("≥ {bar}"),
+            Bar::AtMost(bar) => format!("≤ {bar}"),
+        };
+        let interval =
+            figure.interval.map_or_else(String::new, |(lo, hi)| format!("[{}, {}]", number(lo), number(hi)));
+        vec![
+            figure.name.to_owned(),
+            bar,
+            figure.point.map_or_else(|| "-".to_owned(), number),
+            interval,
+            figure.n.to_string(),
+            figure.verdict().to_owned(),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = figures.iter().map(row).collect();
+    if let Some(speed) = speed {
+        let verdict = if speed >= REPLAY_SPEED { "reached" } else { "missed" };
+        rows.push(vec![
+            "replay speed, x real time a core".to_owned(),
+            format!("≥ {REPLAY_SPEED}"),
+            format!("{speed:.0}"),
+            String::new(),
+            String::new(),
+            verdict.to_owned(),
+        ]);
+    }
+    table(&["figure", "must reach", "measured", "95 %", "n", ""], &rows)
+}
+
+fn classes(judged: &[Judged<'_>]) -> String {
+    let rows = confusion::rows(judged);
+    let row = |(class, row): (&String, &confusion::Row)| {
+        let said: Vec<String> = row.said.iter().map(|(said, count)| format!("{said} {count}")).collect();
+        let slowdown =
+            quantile(&row.slowdowns, 0.5).map_or_else(|| "-".to_owned(), |median| format!("{median:.2}"));
+        vec![
+            class.clone(),
+            row.expected.clone(),
+            format!("{} / {} / {}", row.positive, row.negative, row.grey),
+            row.disturbed.to_string(),
+            slowdown,
+            said.join(", "),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    table(&["class", "expected", "positive / negative / grey", "disturbed", "median S", "said"], &rows)
+}
+
+fn beside(judged: &BTreeMap<&'static str, Judgement<'_>>) -> String {
+    let all: Vec<Vec<Figure>> = Method::ALL.iter().map(|method| judged[method.name()].figures()).collect();
+    let head: Vec<&str> =
+        std::iter::once("figure").chain(Method::ALL.iter().map(|method| method.name())).collect();
+    let rows: Vec<Vec<String>> = (0..all[0].len())
+        // What a watcher saw is of the product alone.
+        .filter(|index| !all[0][*index].name.contains("watcher"))
+        .map(|index| {
+            let cells = all.iter().map(|figures| figures[index].point.map_or_else(|| "-".to_owned(), number));
+            std::iter::once(all[0][index].name.to_owned()).chain(cells).collect()
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+fn latencies(judged: &[Judged<'_>]) -> String {
+    let alarms: Vec<f64> = judged.iter().filter_map(Judged::alarm_sec).collect();
+    let watched: Vec<f64> = judged.iter().filter_map(Judged::watched_sec).collect();
+    histograms(&[
+        Series { title: "onset to alarm", colour: "#4477aa", values: &alarms },
+        Series { title: "onset to first verdict at a watcher", colour: "#ee6677", values: &watched },
+    ])
+}
+
+fn machine(trials: &[Labelled]) -> String {
+    let machines: std::collections::BTreeSet<String> =
+        trials.iter().map(|trial| trial.outcome.machine.to_string()).collect();
+    let list: Vec<String> = machines.into_iter().map(|machine| format!("- {machine}\n")).collect();
+    format!("\n## Machine\n\n{}", list.concat())
+}
