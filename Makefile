@@ -4,6 +4,8 @@ PREFIX ?= /usr/local
 # What is slow to build or to fetch lives here, outside the clone, and is shared by clones.
 BERTH_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/berth
 DEMO ?=
+# Where the trials keep their results.
+ACCURACY ?= $(BERTH_CACHE)/accuracy
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -17,7 +19,7 @@ IMAGES := agent aggregator loadgen refmodel scanner cli
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 IMAGE_NAMES := $(foreach target,$(IMAGES),$(if $(REGISTRY),$(REGISTRY)/)berth-$(target):$(VERSION))
 
-.PHONY: help build demo test soak tools images cluster cluster-down cluster-tools cluster-images lint doc \
+.PHONY: help build demo test soak tools accuracy accuracy-tools images cluster cluster-down cluster-tools cluster-images lint doc \
 	install uninstall clean
 
 help: ## List these targets
@@ -39,6 +41,12 @@ soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min wi
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"
+
+accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it was stopped; as root on Linux
+	$(TARGET)/accuracy run --dir "$(ACCURACY)" --tools "$$(tests/scenarios/tools.sh "$(BERTH_CACHE)")"
+
+accuracy-tools: ## Fetch the programs that the trials use, into the cache folder
+	@tests/scenarios/tools.sh "$(BERTH_CACHE)" >/dev/null
 
 images: ## Build every image, to push or to load into kind: make images ENGINE=podman REGISTRY=registry.example/me
 	@for image in $(IMAGE_NAMES); do \

@@ -1,7 +1,7 @@
 //! Numbers that look random, and are the same for the same seed on every machine.
 //!
-//! SplitMix64 (Steele, Lea and Flood 2014): its statistics are far better than a bootstrap or a schedule
-//! can tell. Deliberately absent: anything that nobody should be able to guess.
+//! Steele, Lea and Flood 2014; its statistics are far better than a bootstrap or a schedule
+//! can tell. Deliberately absent: numbers that nobody should be able to guess.
 
 /// A sequence of numbers.
 #[derive(Debug, Clone)]

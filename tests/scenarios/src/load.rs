@@ -56,7 +56,7 @@ pub async fn run(door: &Door, shape: Shape, start: Option<MonoNanos>) -> anyhow:
     for _ in 0..shape.at_once {
         all_ready.push(Ready::new(spec(door, shape)?, door.payload.clone()).await?);
     }
-    let start = StartAt::At(start.unwrap_or_else(|| MonoNanos::now().plus(2_000_000)));
+    let start = start.map_or(StartAt::Now, StartAt::At);
     for ready in all_ready {
         streams.spawn(async move {
             let (events, mut received) = mpsc::channel(EVENTS);

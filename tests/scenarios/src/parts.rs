@@ -70,7 +70,9 @@ impl Part {
                 let period = Duration::from_millis(period_msec);
                 let threads: Vec<_> =
                     (0..threads).map(|_| thread::spawn(move || be_busy(period, duty))).collect();
-                threads.into_iter().for_each(|thread| drop(thread.join()));
+                for thread in threads {
+                    drop(thread.join());
+                }
                 Ok(())
             }
             Self::Churn { port, cpu_usec } => serve(port, move || {

@@ -1,4 +1,4 @@
-//! Real programs of Debian and of PyPI, as victims and as suspects.
+//! Real programs, of Debian and of Python, as victims and as suspects.
 
 use super::{Cell, HOG, nobody, refmodel, suspect};
 use crate::{
@@ -39,9 +39,9 @@ pub(super) fn cells() -> Vec<Cell> {
         let name = format!("{}{threads}", kind.name());
         for suspects in [HOG, Kind::Scanner] {
             let name = format!("{name}-{}", suspects.name());
-            cells.push(Cell { load, victim, ..Cell::beside("cpu_server", name, vec![suspect(suspects)]) });
+            cells.push(Cell { victim, load, ..Cell::beside("cpu_server", name, vec![suspect(suspects)]) });
         }
-        cells.push(Cell { load, victim, ..Cell::of("quiet", name) });
+        cells.push(Cell { victim, load, ..Cell::of("quiet", name) });
     }
     let elsewhere = Suspect { elsewhere: true, ..suspect(STREAM) };
     let stream = Cell { load: 0.3, ..Cell::beside("decoy_stream", "refmodel1", vec![elsewhere]) };

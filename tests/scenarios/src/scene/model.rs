@@ -27,8 +27,11 @@ const READY_POLL: Duration = Duration::from_millis(50);
 /// One request after another for so long fills every cache of a server.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long the cost of a request is measured: hundreds of requests.
-const COST_RUN: Duration = Duration::from_secs(3);
+/// How long the cost of a request is measured: a hundred requests or more.
+const COST_RUN: Duration = Duration::from_secs(4);
+
+/// At which load, about: that of most trials.
+const COST_LOAD_CPUS: f64 = 0.3;
 
 /// A model that serves.
 #[derive(Debug)]
@@ -117,16 +120,27 @@ impl Model {
 
     /// Requests one after another; how many succeeded.
     async fn one_by_one(&self, duration: Duration) -> anyhow::Result<u64> {
-        let model = LoadModel::Closed { in_flight: 1 };
+        self.complete(LoadModel::Closed { in_flight: 1 }, duration).await
+    }
+
+    async fn complete(&self, model: LoadModel, duration: Duration) -> anyhow::Result<u64> {
         let shape = Shape { model, at_once: 1, connections: 1, duration };
         let intervals = load::run(&self.door, shape, None).await?;
         Ok(Totals::of(&intervals).tally().counts.completed)
     }
 
+    /// A server that rests between requests finds its caches colder and is woken more often, so the cost
+    /// that counts is that of an open load; a closed one finds its rate.
     async fn measure_cost(&self) -> anyhow::Result<Duration> {
+        let closed = self.cost_of(LoadModel::Closed { in_flight: 1 }, WARM_UP).await?;
+        let rate_per_sec = COST_LOAD_CPUS / closed.as_secs_f64();
+        self.cost_of(LoadModel::Open { rate_per_sec }, COST_RUN).await
+    }
+
+    async fn cost_of(&self, model: LoadModel, duration: Duration) -> anyhow::Result<Duration> {
         let meter = self.group.cpu_meter();
         let before = meter.read()?;
-        let completed = self.one_by_one(COST_RUN).await?;
+        let completed = self.complete(model, duration).await?;
         let used = meter.read()?.saturating_sub(before);
         let completed = u32::try_from(completed).ok().filter(|completed| *completed > 0);
         Ok(used / completed.with_context(|| format!("measure {}: no request succeeded", self.name))?)
