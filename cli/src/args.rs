@@ -201,7 +201,7 @@ fn command(invocation: Invocation) -> ClapCommand {
 }
 
 fn a_file(output: Arg) -> Arg {
-    output.value_name("FILE").help("The file to write").help_heading("Options")
+    output.value_name("FILE").help("The file to write").help_heading(None::<&str>)
 }
 
 /// Help speaks of `kubectl berth` to those who typed that.

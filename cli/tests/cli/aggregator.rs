@@ -8,6 +8,7 @@ use berth::wire;
 use berth::wire::advisor_server::{Advisor, AdvisorServer};
 use berth::wire::episodes_server::{Episodes, EpisodesServer};
 use berth::wire::samples_server::{Samples, SamplesServer};
+use berth::wire::traces_server::{Traces, TracesServer};
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
@@ -26,6 +27,9 @@ pub(crate) struct Script {
     pub(crate) nodes: Vec<wire::NodeStatus>,
     pub(crate) subjects: Vec<wire::Subject>,
     pub(crate) samples: Vec<wire::SampleChunk>,
+    pub(crate) trace: Vec<wire::TraceEntry>,
+    /// What ends the trace; without it silence follows.
+    pub(crate) trace_end: Option<Status>,
 }
 
 /// It serves until it is dropped; then its connections are closed.
@@ -69,7 +73,8 @@ impl Aggregator {
             .layer(who)
             .add_service(EpisodesServer::new(answers.clone()))
             .add_service(AdvisorServer::new(answers.clone()))
-            .add_service(SamplesServer::new(answers));
+            .add_service(SamplesServer::new(answers.clone()))
+            .add_service(TracesServer::new(answers));
         let listener = port.try_clone().unwrap();
         listener.set_nonblocking(true).unwrap();
         let incoming = {
@@ -203,5 +208,24 @@ impl Samples for Answers {
 
     async fn tail(&self, _request: Request<wire::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         Ok(endless(self.script.samples.clone()))
+    }
+}
+
+#[tonic::async_trait]
+impl Traces for Answers {
+    type RecordStream = Endless<wire::TraceEntry>;
+
+    async fn record(
+        &self,
+        request: Request<wire::RecordTraceRequest>,
+    ) -> Result<Response<Self::RecordStream>, Status> {
+        let node = request.into_inner().node;
+        if !self.script.nodes.iter().any(|one| one.node == node) {
+            return Err(Status::not_found(format!("no agent of node {node} was heard")));
+        }
+        let Script { trace, trace_end, .. } = &*self.script;
+        let Some(end) = trace_end.clone() else { return Ok(endless(trace.clone())) };
+        let known = trace.clone().into_iter().map(Ok).chain([Err(end)]);
+        Ok(Response::new(Box::pin(tokio_stream::iter(known.collect::<Vec<_>>()))))
     }
 }

@@ -14,3 +14,4 @@ mod reach;
 mod sample;
 mod target;
 mod terminal;
+mod trace;
