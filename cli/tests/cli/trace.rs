@@ -116,7 +116,7 @@ fn a_replay_is_a_table_an_episode_a_line_or_each_revision() {
     let trace = fixture("scanner.trace");
     let table = replay(&trace, &[]).stdout;
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines.len() == 2 && lines[0].starts_with("EPISODE   MODEL"), "{table}");
+    assert!(lines.len() == 2 && lines[0].starts_with("EPISODE    MODEL"), "{table}");
     assert!(lines[1].contains("demo/model-0/main   node-1   neighbour   severe"), "{table}");
     let revisions = replay(&trace, &["--revisions", "-o", "json"]).stdout;
     let revisions: Vec<&str> = revisions.lines().collect();
