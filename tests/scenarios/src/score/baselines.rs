@@ -9,7 +9,7 @@ use std::{
 };
 
 use berth_core::{
-    contention::{Input, Resource, Severity, Verdict},
+    contention::{Input, Resource, Verdict},
     frame::Frame,
     time::AxisNsec,
     who::Role,
@@ -130,7 +130,6 @@ fn findings(seconds: &[Second], blames: impl Fn(usize) -> Option<Vec<(String, f6
             at: second.at,
             verdict: Verdict::Neighbour,
             resource: Resource::Cpu,
-            severity: Severity::Contended,
             slowdown: None,
             culprits,
         };
@@ -216,7 +215,9 @@ fn outliers_correlated(seconds: &[Second]) -> Vec<Finding> {
             .collect();
         culprits.sort_by(|a, b| b.1.total_cmp(&a.1));
         let whole: f64 = culprits.iter().map(|(_, correlation)| correlation).sum();
-        culprits.iter_mut().for_each(|(_, correlation)| *correlation /= whole.max(1e-9));
+        for (_, correlation) in &mut culprits {
+            *correlation /= whole.max(1e-9);
+        }
         (!culprits.is_empty()).then_some(culprits)
     })
 }

@@ -237,7 +237,7 @@ impl Judged<'_> {
         trial.outcome.shapley.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
     }
 
-    /// |ln S - ln S_true|, where the queue does not grow.
+    /// How far the told slowdown is off, as a logarithm, where the queue does not grow.
     fn slowdown_error(&self) -> Option<f64> {
         let trial = self.trial;
         let unsaturated = trial.slowdown() * trial.outcome.victim_off_cpus < SATURATED_LOAD;

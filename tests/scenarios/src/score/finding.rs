@@ -1,7 +1,7 @@
 //! What a method found in a trial: the common form of Berth's episodes and of the baselines' alarms.
 
 use berth_core::{
-    contention::{Cause, Episode, Resource, Severity, Verdict},
+    contention::{Cause, Episode, Resource, Verdict},
     time::AxisNsec,
 };
 
@@ -26,7 +26,6 @@ pub(super) struct Said {
     pub(super) at: AxisNsec,
     pub(super) verdict: Verdict,
     pub(super) resource: Resource,
-    pub(super) severity: Severity,
     /// Wall seconds per CPU second; `None` from a method that does not say.
     pub(super) slowdown: Option<f64>,
     /// Owners' names, largest first.
@@ -56,7 +55,6 @@ impl Said {
             at,
             verdict: episode.verdict,
             resource: episode.resource,
-            severity: episode.severity,
             slowdown: Some(episode.slowdown.estimate),
             culprits: episode.shares.iter().filter_map(culprit).collect(),
         }

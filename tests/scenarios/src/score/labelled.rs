@@ -75,7 +75,7 @@ impl Labelled {
     /// The first block in which everything was on, for long enough to be judged by.
     pub(super) fn detection(&self) -> Option<(AxisNsec, AxisNsec)> {
         let all_on = |block: &&BlockDone| block.phase == Phase::Detect && !block.on.is_empty();
-        self.outcome.blocks.iter().find(all_on).map(|block| span(block))
+        self.outcome.blocks.iter().find(all_on).map(span)
     }
 
     /// Every block in which anything was on.
@@ -142,7 +142,7 @@ pub fn read_all(dir: &Path, half: Option<Half>) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     for id in ids {
         let (file, trace) = (result::file(dir, &id), trace::file(dir, &id));
-        if !trace.exists() {
+        if !trace.try_exists().with_context(|| format!("look for {}", trace.display()))? {
             continue;
         }
         if soak::is_soak(&id) {

@@ -56,20 +56,21 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     let judged: BTreeMap<&'static str, Judgement<'_>> =
         Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
     let berth = &judged[Method::Berth.name()];
-    let mut markdown = String::new();
     let half = match half {
         None => "all seeds",
         Some(Half::Tuning) => "the tuning half of the seeds",
         Some(Half::Report) => "the half of the seeds by which nothing was tuned",
     };
-    markdown.push_str(&format!("Trials: {} ({half}); {}\n\n", trials.len(), labels(trials)));
-    markdown
-        .push_str(&headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))));
-    markdown.push_str("\n## By class\n\n");
-    markdown.push_str(&classes(&berth.trials));
-    markdown.push_str("\n## Beside others, and with a part left out\n\n");
-    markdown.push_str(&beside(&judged));
-    markdown.push_str(&machine(trials));
+    let markdown = [
+        format!("Trials: {} ({half}); {}.\n\n", trials.len(), labels(trials)),
+        headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
+        "\n## By class\n\n".to_owned(),
+        classes(&berth.trials),
+        "\n## Beside others, and with a part left out\n\n".to_owned(),
+        beside(&judged),
+        machine(trials),
+    ]
+    .concat();
     Page { markdown, svg: latencies(&berth.trials) }
 }
 

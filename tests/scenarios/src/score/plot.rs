@@ -84,7 +84,9 @@ fn bins(values: &[f64]) -> Vec<usize> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a few bins")]
     let bin = |sec: f64| (sec.clamp(0.0, LAST_SEC - BIN_SEC / 2.0) / BIN_SEC) as usize;
     let mut bins = vec![0; bin(LAST_SEC) + 1];
-    values.iter().for_each(|value| bins[bin(*value)] += 1);
+    for value in values {
+        bins[bin(*value)] += 1;
+    }
     bins
 }
 
