@@ -44,6 +44,8 @@ tools: ## Fetch what the tests need beside Rust, into the cache folder
 
 accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it was stopped; as root on Linux
 	$(TARGET)/accuracy run --dir "$(ACCURACY)" --tools "$$(tests/scenarios/tools.sh "$(BERTH_CACHE)")"
+	for swings in "" --swings; do $(TARGET)/accuracy soak --dir "$(ACCURACY)" $$swings; done
+	$(TARGET)/accuracy score --report --dir "$(ACCURACY)" --svg docs/accuracy.svg >docs/accuracy.md
 
 accuracy-tools: ## Fetch the programs that the trials use, into the cache folder
 	@tests/scenarios/tools.sh "$(BERTH_CACHE)" >/dev/null

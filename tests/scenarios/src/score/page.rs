@@ -14,13 +14,16 @@ use super::{
 };
 use crate::result::Half;
 
+/// What the words mean.
+const PREAMBLE: &str = include_str!("preamble.md");
+
 /// Replay must be so much faster than the recording.
 const REPLAY_SPEED: f64 = 1_000.0;
 
 /// What is printed of a run: Markdown, and the histogram as SVG.
 #[derive(Debug)]
 pub struct Page {
-    /// The tables.
+    /// What the words mean, and the tables.
     pub markdown: String,
     /// Latencies.
     pub svg: String,
@@ -62,6 +65,8 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
         Some(Half::Report) => "the half of the seeds by which nothing was tuned",
     };
     let markdown = [
+        PREAMBLE.to_owned(),
+        "![Latencies](accuracy.svg)\n\n".to_owned(),
         format!("Trials: {} ({half}); {}.\n\n", trials.len(), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         "\n## By class\n\n".to_owned(),
