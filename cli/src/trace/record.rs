@@ -37,7 +37,8 @@ pub(super) struct Args {
     /// Whose detector; the only one that reports, if there is just one.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
-    /// Keep the names of the node, namespaces, pods, containers, owners and cgroups; otherwise numbers stand for them.
+    /// Keep the names of the node, namespaces, pods, containers, owners and cgroups; otherwise numbers
+    /// stand for them.
     #[arg(long)]
     names: bool,
     /// How long to record; otherwise until Ctrl-C.

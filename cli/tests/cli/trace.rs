@@ -80,7 +80,9 @@ fn entries() -> Vec<Entry> {
 
 fn write(path: &Path) {
     let mut writer = Writer::create(path).unwrap();
-    entries().into_iter().for_each(|entry| writer.write(entry).unwrap());
+    for entry in entries() {
+        writer.write(entry).unwrap();
+    }
     writer.finish().unwrap();
 }
 
@@ -219,13 +221,14 @@ fn a_trace_that_was_cut_is_replayed_to_its_end_and_said_to_be_cut() {
     let (kept, lost) = inputs.split_at(200);
     let mut encoder = Encoder::new(START);
     writer.write(header()).unwrap();
-    for input in kept {
-        encoder.encode(input).unwrap().into_iter().for_each(|entry| writer.write(entry).unwrap());
-    }
+    let mut write = |writer: &mut Writer, inputs: &[Input]| {
+        for entry in inputs.iter().flat_map(|input| encoder.encode(input).unwrap()) {
+            writer.write(entry).unwrap();
+        }
+    };
+    write(&mut writer, kept);
     let readable = writer.flush().unwrap();
-    for input in lost {
-        encoder.encode(input).unwrap().into_iter().for_each(|entry| writer.write(entry).unwrap());
-    }
+    write(&mut writer, lost);
     writer.finish().unwrap();
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..usize::try_from(readable).unwrap()]).unwrap();
