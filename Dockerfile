@@ -18,6 +18,7 @@ COPY examples examples
 COPY loadgen loadgen
 # No image needs the tests, but Cargo wants to see every package of the workspace.
 COPY tests/kit/Cargo.toml tests/kit/Cargo.toml
+COPY tests/scenarios/Cargo.toml tests/scenarios/Cargo.toml
 # For whoever needs fewer of the images.
 ARG PROGRAMS="berth berth-agent berth-aggregator berth-loadgen refmodel scanner"
 # Symbols are enough for perf; line tables would only make the images larger.

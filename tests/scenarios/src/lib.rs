@@ -3,9 +3,9 @@
 //!
 //! A trial's label is the slowdown that was measured, from blocks in which its suspects ran and blocks
 //! in which they stood still, in an order drawn by its seed; "the stressor was on" is no label. Each
-//! trial writes one result file, and a run that was cut short goes on where it stopped. Invariant: a
-//! trial leaves no process and no cgroup behind, however it ends. What a verdict is worth is judged afterwards,
-//! by `score`, from the result files and the traces.
+//! trial writes one result file and a trace, and a run that was cut short goes on where it stopped.
+//! Invariant: a trial leaves no process and no cgroup behind, however it ends. What a verdict is worth is
+//! judged afterwards, by `score`, from the files alone.
 
 #![deny(missing_docs)]
 
