@@ -28,7 +28,8 @@ ENV CARGO_PROFILE_RELEASE_DEBUG=false
 # programs, is new, and all else is old.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=berth-build,sharing=locked,target=/build \
-    mkdir -p tests/kit/src /programs && touch tests/kit/src/lib.rs \
+    mkdir -p tests/kit/src tests/scenarios/src /programs \
+    && touch tests/kit/src/lib.rs tests/scenarios/src/lib.rs tests/scenarios/src/main.rs \
     && { [ "$(cat /build/programs)" = "$PROGRAMS" ] || rm -rf /build/compiled; } \
     && find . -exec touch -d 2000-01-01 {} + \
     && find . -type f ! -exec cmp -s {} /build/compiled/{} \; -exec touch {} \; -exec rm -f /build/compiled/{} \; \
