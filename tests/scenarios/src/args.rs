@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use berth_cli::{
-    exit::{self, Exit},
+    exit::{self, Exit, Failure},
     stage::Cpus,
 };
 use clap::Parser;
@@ -32,6 +32,9 @@ enum Command {
         /// Only trials with this in their id
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
+        /// Only one trial of each main class, within five minutes
+        #[arg(long)]
+        short: bool,
     },
     /// Watch many models that nobody hurts
     Soak {
@@ -102,8 +105,14 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             print(&page.markdown)
         }
-        Command::Run { dir, tools, only } => {
-            on_bench(async |all| run::run(&Bench::new(dir, tools, all)?, &only).await)
+        Command::Run { dir, tools, only, short } => {
+            let mut trials = if short { matrix::short() } else { matrix::trials() };
+            trials.retain(|trial| trial.id.contains(&only));
+            if trials.is_empty() {
+                let message = format!("--only {only}: no trial has that in its id; see accuracy list");
+                return Err(Failure::new(Exit::Usage, message).into());
+            }
+            on_bench(async |all| run::run(&Bench::new(dir, tools, all)?, trials).await)
         }
         Command::Soak { dir, seconds, seed, models, load_cpus, swings } => {
             let told = soak::Told { seconds, seed, models, load_cpus, swings };

@@ -31,6 +31,22 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
+/// One trial of each main class, all of this tree's own programs: what a test can wait for.
+const SHORT: [&str; 7] = [
+    "cpu_one-refmodel1-20-scanner-1",
+    "cpu_one-refmodel1-50-busy-1",
+    "decoy_elsewhere-50-1",
+    "own_cpu_limit-refmodel1-1",
+    "own_flood-refmodel16-1",
+    "quiet-refmodel1-50-1",
+    "unowned-refmodel1-20-1",
+];
+
+/// The short form of [`trials`].
+pub fn short() -> Vec<Trial> {
+    trials().into_iter().filter(|trial| SHORT.contains(&trial.id.as_str())).collect()
+}
+
 /// A trial without its seed.
 #[derive(Debug, Clone)]
 struct Cell {
@@ -122,8 +138,11 @@ mod tests {
     use super::*;
     use crate::blocks;
 
-    /// A run within two and a half hours, at two seconds to set and strike each scene.
-    const LONGEST_SECONDS: u32 = 9_000;
+    /// A run within two and a half hours, and a short one within five minutes.
+    const LONGEST_SECONDS: (u32, u32) = (9_000, 300);
+
+    /// To set the scene of a trial and to strike it.
+    const AROUND_SECONDS: u32 = 3;
 
     #[test]
     fn every_trial_has_an_id_of_its_own_and_half_of_them_are_for_the_report() {
@@ -136,8 +155,17 @@ mod tests {
 
     #[test]
     fn a_whole_run_fits_its_time() {
-        let seconds: u32 = trials().iter().map(|trial| blocks::seconds(&trial.blocks()) + 3).sum();
-        assert!(seconds <= LONGEST_SECONDS, "{seconds} s");
+        let length = |trial: &Trial| blocks::seconds(&trial.blocks()) + AROUND_SECONDS;
+        let seconds = |trials: Vec<Trial>| -> u32 { trials.iter().map(length).sum() };
+        let (whole, brief) = (seconds(trials()), seconds(short()));
+        assert!(whole <= LONGEST_SECONDS.0 && brief <= LONGEST_SECONDS.1, "{whole} s, {brief} s");
+    }
+
+    #[test]
+    fn the_short_form_names_trials_that_need_nothing_but_this_tree() {
+        let short = short();
+        assert_eq!(short.len(), SHORT.len());
+        assert!(short.iter().all(|trial| trial.tools().next().is_none() && trial.half == Half::Report));
     }
 
     #[test]

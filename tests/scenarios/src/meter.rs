@@ -11,7 +11,7 @@ use procfs::{CurrentSI as _, KernelStats};
 
 use crate::clock::Axis;
 
-/// More than this on the victim's CPU, mean over the off blocks, and the off blocks are not quiet: half
+/// More than this on the victim's CPU, mean over the on or the off blocks, and a label is not its own: half
 /// of the slowdown that a negative may show.
 pub const DISTURBED_CPUS: f64 = 0.025;
 

@@ -58,9 +58,10 @@ pub struct Outcome {
     pub live: Vec<Revision>,
     /// Others took more of the victim's CPU than a label can bear.
     pub disturbed: bool,
-    /// CPUs that nobody of this trial used on the victim's CPU, mean over the off blocks.
+    /// CPUs that nobody of this trial used on the victim's CPU: the larger of the means over the measured
+    /// seconds of the on blocks and of the off blocks.
     pub unowned_cpus: f64,
-    /// The largest of any second of the off blocks.
+    /// The largest of any measured second.
     pub unowned_peak_cpus: f64,
     /// CPUs that the hypervisor took, mean over the run.
     pub steal_cpus: f64,
@@ -143,6 +144,8 @@ pub struct Second {
     pub service_mean_usec: Option<f64>,
     /// From the intended send; null without a success.
     pub response_mean_usec: Option<f64>,
+    /// CPUs that nobody of this trial used on the victim's CPU.
+    pub unowned_cpus: Option<f64>,
 }
 
 /// A ratio with its 95 % interval.

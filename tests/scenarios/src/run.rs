@@ -9,25 +9,23 @@ use anyhow::Context as _;
 use berth_cli::{exit::Exit, stop};
 use berth_loadgen::MonoNanos;
 
-use crate::{bench::Bench, matrix, plan::Trial, result, trial};
+use crate::{bench::Bench, plan::Trial, result, trial};
 
 /// More than a few trials that fail one after another are a fault of the machine or of the harness.
 const FAILURES_IN_A_ROW: u32 = 3;
 
-/// Runs what is left of the trials whose id contains `only`; everything if it is empty.
-pub async fn run(bench: &Bench, only: &str) -> anyhow::Result<Exit> {
+/// Runs what is left of `trials`.
+pub async fn run(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
     let mut requests = stop::Requests::listen()?;
     tokio::select! {
-        exit = all(bench, only) => exit,
+        exit = all(bench, trials) => exit,
         () = requests.next() => Ok(Exit::Stopped),
     }
 }
 
-async fn all(bench: &Bench, only: &str) -> anyhow::Result<Exit> {
-    let wanted: Vec<Trial> = matrix::trials().into_iter().filter(|trial| trial.id.contains(only)).collect();
-    anyhow::ensure!(!wanted.is_empty(), "no trial has {only:?} in its id; see accuracy list");
+async fn all(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
     let (able, unable): (Vec<_>, Vec<_>) =
-        wanted.into_iter().partition(|trial| trial.tools().all(|tool| bench.tools.has(tool)));
+        trials.into_iter().partition(|trial| trial.tools().all(|tool| bench.tools.has(tool)));
     if !unable.is_empty() {
         eprintln!(
             "{} trials are left out, because their programs are missing: run make accuracy-tools",

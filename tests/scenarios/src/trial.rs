@@ -134,12 +134,10 @@ fn on_for(toggles: &[Toggle], on: &Toggle) -> Duration {
 fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
     let Seen { axis, intervals, uses, block_starts, live } = seen;
     let (blocks, parts) = (trial.blocks(), trial.parts());
-    let (off, all) = (quiet_uses(&blocks, &uses), &uses);
-    let mean = |uses: &mut dyn Iterator<Item = f64>| {
-        let (sum, count) = uses.fold((0.0, 0_u32), |(sum, count), one| (sum + one, count + 1));
-        sum / f64::from(count.max(1))
-    };
-    let unowned_cpus = mean(&mut off.iter().map(|one| one.unowned));
+    let [off, on] = [false, true].map(|on| measured_uses(&blocks, &uses, on));
+    let mean = |uses: &[Use], of: fn(&Use) -> f64| uses.iter().map(of).sum::<f64>() / uses.len().max(1) as f64;
+    // Either side of the ratio is spoilt by others.
+    let unowned_cpus = mean(&off, |one| one.unowned).max(mean(&on, |one| one.unowned));
     let counts = Totals::of(&intervals).tally().counts;
     let first_on = blocks.iter().position(|block| !block.on.is_empty());
     let shares = if trial.subsets { label::shapley(&blocks, &intervals, parts.len()) } else { Vec::new() };
@@ -162,7 +160,7 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
         expected: trial.expected.clone(),
         onset_unix_nsec: first_on.map(|block| axis.unix_nsec(block_starts[block])),
         blocks: blocks_done(&blocks, &parts, axis, &block_starts),
-        seconds: seconds(&intervals, axis),
+        seconds: seconds(&intervals, &uses, axis),
         slowdown: label::service_slowdown(&blocks, &intervals, parts.len(), trial.seed),
         response_slowdown: label::response_slowdown(&blocks, &intervals, parts.len(), trial.seed),
         shapley: parts
@@ -173,18 +171,18 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
         live,
         disturbed: unowned_cpus > DISTURBED_CPUS,
         unowned_cpus,
-        unowned_peak_cpus: off.iter().map(|one| one.unowned).fold(0.0, f64::max),
-        steal_cpus: mean(&mut all.iter().map(|one| one.steal)),
-        victim_off_cpus: mean(&mut off.iter().map(|one| one.victim)),
+        unowned_peak_cpus: off.iter().chain(&on).map(|one| one.unowned).fold(0.0, f64::max),
+        steal_cpus: mean(&uses, |one| one.steal),
+        victim_off_cpus: mean(&off, |one| one.victim),
         failed_requests: counts.scheduled - counts.completed,
         machine: bench.machine.clone(),
     }
 }
 
-/// What was used in the measured seconds of the blocks in which everything was off.
-fn quiet_uses(blocks: &[Block], uses: &[Use]) -> Vec<Use> {
-    let off = blocks.iter().filter(|block| block.on.is_empty()).flat_map(Block::measured);
-    off.filter_map(|second| uses.get(usize::try_from(second).ok()?).copied()).collect()
+/// What was used in the measured seconds of the blocks in which something was on, or nothing.
+fn measured_uses(blocks: &[Block], uses: &[Use], on: bool) -> Vec<Use> {
+    let side = blocks.iter().filter(|block| block.on.is_empty() != on).flat_map(Block::measured);
+    side.filter_map(|second| uses.get(usize::try_from(second).ok()?).copied()).collect()
 }
 
 fn suspects(bench: &Bench, trial: &Trial, scene: &Scene) -> Vec<result::Suspect> {
@@ -215,13 +213,16 @@ fn blocks_done(blocks: &[Block], parts: &[String], axis: Axis, starts: &[Duratio
         .collect()
 }
 
-fn seconds(intervals: &[Interval], axis: Axis) -> Vec<Second> {
+fn seconds(intervals: &[Interval], uses: &[Use], axis: Axis) -> Vec<Second> {
     let load = intervals.iter().filter(|interval| interval.phase == LoadPhase::Load);
-    load.map(|interval| Second {
-        start_unix_nsec: axis.unix_nsec(Duration::from_nanos(interval.from_nanos)),
-        completed: interval.tally.counts.completed,
-        service_mean_usec: interval.tally.service.mean_usec(),
-        response_mean_usec: interval.tally.response.mean_usec(),
-    })
-    .collect()
+    let uses = uses.iter().map(|one| Some(one.unowned)).chain(std::iter::repeat(None));
+    load.zip(uses)
+        .map(|(interval, unowned_cpus)| Second {
+            start_unix_nsec: axis.unix_nsec(Duration::from_nanos(interval.from_nanos)),
+            completed: interval.tally.counts.completed,
+            service_mean_usec: interval.tally.service.mean_usec(),
+            response_mean_usec: interval.tally.response.mean_usec(),
+            unowned_cpus,
+        })
+        .collect()
 }
