@@ -135,7 +135,8 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
     let Seen { axis, intervals, uses, block_starts, live } = seen;
     let (blocks, parts) = (trial.blocks(), trial.parts());
     let [off, on] = [false, true].map(|on| measured_uses(&blocks, &uses, on));
-    let mean = |uses: &[Use], of: fn(&Use) -> f64| uses.iter().map(of).sum::<f64>() / uses.len().max(1) as f64;
+    let mean =
+        |uses: &[Use], of: fn(&Use) -> f64| uses.iter().map(of).sum::<f64>() / uses.len().max(1) as f64;
     // Either side of the ratio is spoilt by others.
     let unowned_cpus = mean(&off, |one| one.unowned).max(mean(&on, |one| one.unowned));
     let counts = Totals::of(&intervals).tally().counts;
