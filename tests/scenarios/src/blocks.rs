@@ -7,7 +7,7 @@
 use berth_loadgen::Random;
 
 /// Before the first switch: the aggregator has to hear of the victim, and to know how it fares alone.
-pub const LEAD_SECONDS: u32 = 8;
+pub const LEAD_SECONDS: u32 = 7;
 
 /// After the last switch: an episode needs time to clear.
 pub const TAIL_SECONDS: u32 = 6;
@@ -19,10 +19,10 @@ pub const BLOCK_SECONDS: u32 = 3;
 pub const GUARD_SECONDS: u32 = 1;
 
 /// All parts on for the first time: long enough that everything is said of it that will be said.
-const FIRST_SECONDS: u32 = 6;
+const FIRST_SECONDS: u32 = 7;
 
-/// Pairs of an on and an off block after that: with it they give the ten seconds on each side that an
-/// interval needs.
+/// Pairs of an on and an off block after that: with it they give twelve seconds on, which the bootstrap draws
+/// in four stretches. Nine to eleven would be three, and their interval half as wide again.
 const PAIRS: u32 = 3;
 
 /// Before the long block of several suspects: the last subset's episode has to clear.

@@ -9,7 +9,7 @@ COLUMNS = 10
 
 random = numpy.random.default_rng(1)
 rows = random.normal(size=(600, COLUMNS))
-forest = RandomForestClassifier(n_estimators=20, n_jobs=1, random_state=1)
+forest = RandomForestClassifier(n_estimators=240, n_jobs=1, random_state=1)
 forest.fit(rows, (rows[:, 0] + rows[:, 1] > 0).astype(int))
 
 
