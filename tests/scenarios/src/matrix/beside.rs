@@ -6,7 +6,7 @@ use berth_cli::stage::DEFAULT_WEIGHT;
 
 /// The victim's CPUs, and the weight at which it is hurt and not saturated: a fair half of the CPU is
 /// enough for the first two, and the third needs most of it.
-const LOADS: [(f64, u64); 3] = [(0.2, DEFAULT_WEIGHT), (0.5, 2 * DEFAULT_WEIGHT), (0.8, 8 * DEFAULT_WEIGHT)];
+const LOADS: [(f64, u64); 3] = [(0.2, DEFAULT_WEIGHT), (0.5, 2 * DEFAULT_WEIGHT), (0.8, 5 * DEFAULT_WEIGHT)];
 
 /// Requests that ask for a quarter of the node, as the tutorial's do.
 const QUARTER: (u64, u64) = (25, 75);
@@ -54,6 +54,8 @@ fn rhythmic(rhythm: Rhythm) -> Cell {
 }
 
 fn decoy(load: f64) -> Cell {
-    let one = Suspect { elsewhere: true, ..suspect(HOG) };
+    // Not all of that CPU, which is the load engine's too, and may be the other half of the victim's core.
+    let kind = Kind::Busy { threads: 1, duty: 0.5 };
+    let one = Suspect { elsewhere: true, ..suspect(kind) };
     Cell { load, seeds: 4, ..Cell::beside("decoy_elsewhere", percent(load), vec![one]) }
 }
