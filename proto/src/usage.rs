@@ -47,6 +47,8 @@ impl ThreadUse {
 pub struct Pressure {
     /// Some task wanted a CPU and had none; its own throttling counts too.
     pub cpu_some_usec: u64,
+    /// Some task wanted a CPU and none of them had one; of the whole node always 0, because somebody has.
+    pub cpu_full_usec: u64,
     /// Some task waited for memory.
     pub memory_some_usec: u64,
     /// All tasks waited for memory.
@@ -63,6 +65,7 @@ impl Pressure {
     pub fn and(self, after: Self) -> Self {
         Self {
             cpu_some_usec: self.cpu_some_usec.saturating_add(after.cpu_some_usec),
+            cpu_full_usec: self.cpu_full_usec.saturating_add(after.cpu_full_usec),
             memory_some_usec: self.memory_some_usec.saturating_add(after.memory_some_usec),
             memory_full_usec: self.memory_full_usec.saturating_add(after.memory_full_usec),
             io_some_usec: self.io_some_usec.saturating_add(after.io_some_usec),

@@ -74,13 +74,16 @@ fn thread_use() -> impl Strategy<Value = ThreadUse> {
 }
 
 fn pressure() -> impl Strategy<Value = Pressure> {
-    any::<[u64; 5]>().prop_map(
-        |[cpu_some_usec, memory_some_usec, memory_full_usec, io_some_usec, io_full_usec]| Pressure {
-            cpu_some_usec,
-            memory_some_usec,
-            memory_full_usec,
-            io_some_usec,
-            io_full_usec,
+    any::<[u64; 6]>().prop_map(
+        |[cpu_some_usec, cpu_full_usec, memory_some_usec, memory_full_usec, io_some_usec, io_full_usec]| {
+            Pressure {
+                cpu_some_usec,
+                cpu_full_usec,
+                memory_some_usec,
+                memory_full_usec,
+                io_some_usec,
+                io_full_usec,
+            }
         },
     )
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::view::{Episode, Estimate, Share, Time, Who, word};
 
-/// What `-o json` promises. Times are nanoseconds since the Unix epoch.
+/// What `-o json` promises: an episode as every other command shows it, but for what only an aggregator has.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
     id: &'a str,
@@ -16,12 +16,13 @@ pub(super) struct Line<'a> {
     resource: wire::Resource,
     #[serde(serialize_with = "word::serialize")]
     severity: wire::Severity,
-    onset_unix_nsec: Option<i64>,
-    alarm_unix_nsec: Option<i64>,
-    verdict_at_unix_nsec: Option<i64>,
+    onset: Option<Time>,
+    alarm: Option<Time>,
+    verdict_at: Option<Time>,
     /// Null: it was open when the trace ended.
-    cleared_unix_nsec: Option<i64>,
+    cleared: Option<Time>,
     slowdown: Option<Estimate>,
+    saturated: bool,
     shares: Vec<ShareLine<'a>>,
     #[serde(serialize_with = "word::serialize")]
     confidence: wire::Confidence,
@@ -51,18 +52,18 @@ impl<'a> From<&'a Share> for ShareLine<'a> {
 
 impl<'a> From<&'a Episode> for Line<'a> {
     fn from(episode: &'a Episode) -> Self {
-        let unix_nsec = |at: Option<Time>| at.map(Time::unix_nsec);
         Self {
             id: &episode.id,
             victim: episode.victim.as_ref(),
             verdict: episode.verdict,
             resource: episode.resource,
             severity: episode.severity,
-            onset_unix_nsec: unix_nsec(episode.onset),
-            alarm_unix_nsec: unix_nsec(episode.alarm),
-            verdict_at_unix_nsec: unix_nsec(episode.verdict_at),
-            cleared_unix_nsec: unix_nsec(episode.cleared),
+            onset: episode.onset,
+            alarm: episode.alarm,
+            verdict_at: episode.verdict_at,
+            cleared: episode.cleared,
             slowdown: episode.slowdown,
+            saturated: episode.saturated,
             shares: episode.shares.iter().map(ShareLine::from).collect(),
             confidence: episode.confidence,
             tier: episode.tier,

@@ -291,7 +291,7 @@ alike! {
     ThreadUse = TraceThreadUse { run_nsec, wait_nsec, throttled_nsec, sibling_nsec_cpus }
     Throttling = TraceThrottling { periods, throttled_periods, throttled_usec }
     Pressure = TracePressure {
-        cpu_some_usec, memory_some_usec, memory_full_usec, io_some_usec, io_full_usec
+        cpu_some_usec, cpu_full_usec, memory_some_usec, memory_full_usec, io_some_usec, io_full_usec
     }
     Reclaim = TraceReclaim {
         anon_bytes, file_bytes, major_faults, refaults, direct_reclaim_pages, limit_hits, oom_kills

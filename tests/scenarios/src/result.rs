@@ -220,7 +220,7 @@ pub fn read<T: serde::de::DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
 pub fn write(dir: &Path, id: &str, result: &impl Serialize) -> anyhow::Result<()> {
     let file = file(dir, id);
     let unfinished = file.with_extension("json.part");
-    let text = serde_json::to_string_pretty(result).context("write a result as JSON")?;
+    let text = serde_json::to_string(result).context("write a result as JSON")?;
     fs::write(&unfinished, text + "\n").with_context(|| format!("write {}", unfinished.display()))?;
     fs::rename(&unfinished, &file).with_context(|| format!("write {}", file.display()))
 }

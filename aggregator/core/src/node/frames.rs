@@ -101,9 +101,7 @@ impl Frames {
                     throttled_usec: throttled_usec?,
                 })
             }),
-            pressure: pressure.and_then(|[cpu_some, _full, memory_some, memory_full, io_some, io_full]| {
-                pressure_of([cpu_some, memory_some, memory_full, io_some, io_full])
-            }),
+            pressure: pressure.and_then(pressure_of),
             memory_bytes: of.others.get(&Group::ContainerMemory).and_then(|memory| gauge(memory, 0, index)),
             reclaim: reclaim.and_then(reclaim_of),
             io: io.and_then(|[read_bytes, write_bytes, read_ops, write_ops]| {
@@ -157,7 +155,8 @@ impl Frames {
     }
 
     fn node_pressure(&mut self, node: &Columns, index: usize) -> Option<Pressure> {
-        pressure_of(self.amounts(node, index))
+        let [cpu_some, memory_some, memory_full, io_some, io_full] = self.amounts(node, index);
+        pressure_of([cpu_some, Some(0), memory_some, memory_full, io_some, io_full])
     }
 }
 
@@ -186,9 +185,12 @@ fn gauge(columns: &Columns, metric: usize, index: usize) -> Option<u64> {
     columns.metrics.get(metric)?[index].and_then(|value| u64::try_from(value).ok())
 }
 
-fn pressure_of([cpu_some, memory_some, memory_full, io_some, io_full]: [Option<u64>; 5]) -> Option<Pressure> {
+fn pressure_of(
+    [cpu_some, cpu_full, memory_some, memory_full, io_some, io_full]: [Option<u64>; 6],
+) -> Option<Pressure> {
     Some(Pressure {
         cpu_some_usec: cpu_some?,
+        cpu_full_usec: cpu_full?,
         memory_some_usec: memory_some?,
         memory_full_usec: memory_full?,
         io_some_usec: io_some?,

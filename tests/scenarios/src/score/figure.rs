@@ -10,6 +10,7 @@ use berth_core::{contention::Verdict, time::AxisNsec};
 use super::{
     finding::Finding,
     labelled::{Labelled, Truth},
+    methods::Method,
     quantile::{quantile, wilson},
 };
 
@@ -41,6 +42,23 @@ pub(super) struct Soaks {
     pub(super) verdicts: usize,
     /// Of all victims.
     pub(super) hours: f64,
+}
+
+/// What a method made of one trial; `None` where the trial does not bear on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brief {
+    /// Hurt much, and found.
+    pub recalled: Option<bool>,
+    /// Found, and blamed on itself or on others as it should be.
+    pub right_side: Option<bool>,
+}
+
+impl Method {
+    /// What it makes of one trial.
+    pub fn of_trial(self, trial: &Labelled) -> Brief {
+        let judged = Judged { trial, findings: self.judge(&trial.inputs) };
+        Brief { recalled: judged.recalled(), right_side: judged.side() }
+    }
 }
 
 /// Which way a figure must go.

@@ -17,6 +17,7 @@ mod quantile;
 mod table;
 mod timing;
 
+pub use figure::Brief;
 pub use labelled::{Labelled, Measured, Soaked, Truth, read_all};
 pub use methods::Method;
 pub use page::page;

@@ -1,0 +1,46 @@
+//! The recorded trials of docs/accuracy.md, replayed: each gives the verdicts that are kept beside them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
+
+use berth_kit::program;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/accuracy")
+}
+
+/// What `berth replay` says of every trace, by name.
+fn verdicts() -> String {
+    let berth = program("berth-cli", "berth");
+    let mut traces: Vec<PathBuf> =
+        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    traces.retain(|file| file.extension().is_some_and(|extension| extension == "gz"));
+    traces.sort();
+    assert!(!traces.is_empty(), "no trace lies in {}", folder().display());
+    let mut verdicts = String::new();
+    for trace in traces {
+        let replayed = Command::new(&berth).arg("replay").arg(&trace).args(["-o", "json"]).output().unwrap();
+        assert!(replayed.status.success() && replayed.stderr.is_empty(), "{}: {replayed:?}", trace.display());
+        let name = trace.file_name().unwrap().to_str().unwrap();
+        writeln!(verdicts, "# {name}").unwrap();
+        verdicts.push_str(std::str::from_utf8(&replayed.stdout).unwrap());
+    }
+    verdicts
+}
+
+#[test]
+fn every_recorded_trial_replays_to_the_verdicts_that_are_kept() {
+    let kept = folder().join("verdicts.jsonl");
+    let told = verdicts();
+    if std::env::var_os("BERTH_UPDATE_GOLDEN").is_some() {
+        fs::write(&kept, &told).unwrap();
+    }
+    let kept = fs::read_to_string(kept).unwrap();
+    let other = kept.lines().zip(told.lines()).find(|(kept, told)| kept != told);
+    assert_eq!(
+        (other, kept.lines().count()),
+        (None, told.lines().count()),
+        "if the detector was meant to change, BERTH_UPDATE_GOLDEN=1 writes what it says now; run make accuracy too"
+    );
+}

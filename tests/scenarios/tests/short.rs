@@ -1,0 +1,52 @@
+//! The short form of `make accuracy`: one trial of each main class, on this machine, now.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{process::Command, time::Duration};
+
+use berth_kit::program;
+use berth_scenarios::{
+    matrix,
+    score::{Method, Truth, read_all},
+};
+
+/// Seven trials of some 40 s, and their scenes.
+const AT_MOST: Duration = Duration::from_secs(420);
+
+#[test]
+fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
+    let dir = tempfile::tempdir().unwrap();
+    // The agent and the engine are timed; the whole is bounded, so that a trial that hangs is a failure.
+    let accuracy = program("berth-scenarios", "accuracy");
+    ["berth", "berth-agent", "berth-aggregator"].map(|name| program(package_of(name), name));
+    ["refmodel", "scanner"].map(|name| program("berth-examples", name));
+    let mut command = Command::new("timeout");
+    command
+        .arg(AT_MOST.as_secs().to_string())
+        .arg(accuracy)
+        .args(["run", "--short", "--dir"])
+        .arg(dir.path());
+    let ran = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    if said.contains("a trial needs two CPUs") || said.contains("run it as root") {
+        eprintln!("not run: {said}");
+        return;
+    }
+    assert!(ran.status.success(), "{said}");
+    let measured = read_all(dir.path(), None).unwrap();
+    assert_eq!(measured.trials.len(), matrix::short().len(), "{said}");
+    let sound: Vec<_> = measured.trials.iter().filter(|trial| !trial.outcome.disturbed).collect();
+    assert!(!sound.is_empty(), "other work of this machine disturbed every trial: {said}");
+    for trial in sound {
+        let judged = Method::Berth.of_trial(trial);
+        let id = &trial.outcome.id;
+        if trial.truth() == Truth::Positive {
+            assert_ne!(judged.recalled, Some(false), "{id}: hurt, and nothing was found: {said}");
+            assert_ne!(judged.right_side, Some(false), "{id}: blamed on the wrong side: {said}");
+        }
+    }
+}
+
+fn package_of(program: &str) -> &str {
+    if program == "berth" { "berth-cli" } else { program }
+}
