@@ -3,6 +3,8 @@
 //! Each cell of the matrix is run under an even seed, for tuning, and an odd one, for the report. Classes
 //! of one kind differ in one thing only, so that a figure that is missed points at its cause.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::{
     plan::{Own, Suspect, Trial, Victim},
     result::{Expected, Half},
@@ -17,17 +19,23 @@ mod beside;
 mod programs;
 mod several;
 
-/// Every trial, in the order in which they are run: mixed by seed, so that a run that is cut short has
-/// some of each class.
+/// Every trial, in the order in which they are run: class by class in turn, so that a run that is cut short
+/// has some of each.
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = beside::cells()
+    let mut classes: BTreeMap<&str, VecDeque<Trial>> = BTreeMap::new();
+    let all = beside::cells()
         .into_iter()
         .chain(programs::cells())
         .chain(several::cells())
         .chain(alone::cells())
-        .flat_map(Cell::seeds)
-        .collect();
-    trials.sort_by_key(|trial| trial.seed);
+        .flat_map(Cell::seeds);
+    for trial in all {
+        classes.entry(trial.class).or_default().push_back(trial);
+    }
+    let mut trials = Vec::new();
+    while classes.values().any(|class| !class.is_empty()) {
+        trials.extend(classes.values_mut().filter_map(VecDeque::pop_front));
+    }
     trials
 }
 
