@@ -1,5 +1,7 @@
 //! A report as two tables, and a revision as a line.
 
+use berth::wire::Resource;
+
 use super::Report;
 use crate::text;
 use crate::view::word::Word;
@@ -84,7 +86,7 @@ pub(crate) fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
             episode.id.chars().take(ID_SHOWN).collect(),
             episode.victim_name(),
             episode.node.clone(),
-            episode.verdict.word(),
+            verdict(episode),
             episode.severity.word(),
             text::slowdown(episode.slowdown),
             text::blame(&episode.shares),
@@ -93,6 +95,14 @@ pub(crate) fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
         ]);
     }
     text::add_table(page, &table, episodes.iter().map(|episode| episode_hue(episode, colour)));
+}
+
+/// CPU time is what is nearly always fought over, so that only another resource is named.
+fn verdict(episode: &Episode) -> String {
+    match episode.resource {
+        Resource::Cpu | Resource::Unspecified => episode.verdict.word(),
+        resource => format!("{} ({})", episode.verdict.word(), resource.word()),
+    }
 }
 
 /// One revision, as `report -w` prints it.

@@ -1,7 +1,5 @@
 //! The short form of `make accuracy`: one trial of each main class, on this machine, now.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{process::Command, time::Duration};
 
 use berth_kit::program;
@@ -10,16 +8,25 @@ use berth_scenarios::{
     score::{Method, Truth, read_all},
 };
 
+/// What `accuracy` starts, which lies beside it.
+const BESIDE: [(&str, &str); 5] = [
+    ("berth-cli", "berth"),
+    ("berth-agent", "berth-agent"),
+    ("berth-aggregator", "berth-aggregator"),
+    ("berth-examples", "refmodel"),
+    ("berth-examples", "scanner"),
+];
+
 /// Seven trials of some 40 s, and their scenes.
 const AT_MOST: Duration = Duration::from_secs(420);
 
 #[test]
 fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
     let dir = tempfile::tempdir().unwrap();
-    // The agent and the engine are timed; the whole is bounded, so that a trial that hangs is a failure.
     let accuracy = program("berth-scenarios", "accuracy");
-    ["berth", "berth-agent", "berth-aggregator"].map(|name| program(package_of(name), name));
-    ["refmodel", "scanner"].map(|name| program("berth-examples", name));
+    for (package, name) in BESIDE {
+        program(package, name);
+    }
     let mut command = Command::new("timeout");
     command
         .arg(AT_MOST.as_secs().to_string())
@@ -45,8 +52,4 @@ fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
             assert_ne!(judged.right_side, Some(false), "{id}: blamed on the wrong side: {said}");
         }
     }
-}
-
-fn package_of(program: &str) -> &str {
-    if program == "berth" { "berth-cli" } else { program }
 }

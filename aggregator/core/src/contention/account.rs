@@ -35,6 +35,7 @@ pub(crate) struct Account {
     pub(crate) limit_hits: u64,
     pub(crate) cpu_limit_millicpu: Option<u64>,
     usage: f64,
+    pub(crate) run: f64,
     wait_seen: f64,
     node_seen: f64,
 }
@@ -80,6 +81,7 @@ impl Account {
         self.limit_hits = self.limit_hits.saturating_add(split.limit_hits);
         self.cpu_limit_millicpu = split.cpu_limit_millicpu.or(self.cpu_limit_millicpu);
         self.usage += split.usage;
+        self.run += split.run;
         self.wait_seen += if split.seen { tick.dt_nsec } else { 0.0 };
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
     }
@@ -94,7 +96,7 @@ impl Account {
 
     /// CPU time of the threads seen over CPU time of the container; 1 where neither ran.
     pub(crate) fn coverage(&self) -> f64 {
-        if self.usage > 0.0 { (self.total().run / self.usage).min(1.0) } else { 1.0 }
+        if self.usage > 0.0 { (self.run / self.usage).min(1.0) } else { 1.0 }
     }
 
     /// CPUs in use.

@@ -1,9 +1,8 @@
 //! A victim's wait of one step, split by what it waited for.
 //!
 //! W = T + C: inside its own throttling, or while somebody held the CPUs. C is split in proportion to
-//! the CPU time that each held while the victim could run. Invariant: the parts sum to W, and none is
-//! negative. Shares of CPU time rank culprits well and are biased in size (bursty neighbours get too
-//! little); correcting that is left to a later method.
+//! the CPU time that each held while the victim could run; among pods, in proportion to how long each was in the
+//! way. Invariant: the parts sum to W, and none is negative.
 
 use berth::CpuList;
 
@@ -17,6 +16,12 @@ use crate::{
 /// with would be noise, and the wait has a reason that was not seen.
 const HELD_AT_LEAST_CPUS: f64 = 0.02;
 
+/// A wait of this part of a step, for nobody, is no accident of waking up.
+const STOPPED_AT_LEAST_CPUS: f64 = 0.05;
+
+/// v2's `cpu.weight` of who asks for nothing.
+const DEFAULT_WEIGHT: u64 = 100;
+
 /// One victim in one step, in nanoseconds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Split {
@@ -26,7 +31,12 @@ pub(crate) struct Split {
     pub(crate) seen: bool,
     /// The node's own counters were seen.
     pub(crate) node_seen: bool,
+    /// CPU time of its threads.
     pub(crate) run: f64,
+    /// What it takes when nobody is in the way: its run, and what its requests wait for each other then.
+    pub(crate) work: f64,
+    /// CPU time that it could have had.
+    pub(crate) capacity: f64,
     /// Throttled, own, irq, steal, unowned and others together.
     pub(crate) wait: f64,
     pub(crate) throttled: f64,
@@ -86,6 +96,8 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         seen: true,
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
+        work: threads.run_nsec as f64,
+        capacity: capacity(step, container),
         wait,
         throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
@@ -117,15 +129,7 @@ fn holders(step: &Step, victim: &ContainerUse, threads: ThreadUse) -> Holders {
     let open = dt - throttled_wall_nsec(threads, dt);
     let node = step.node.unwrap_or_default();
     let cpus = step.node.map(|node| node.cpus);
-    let others: Vec<Held> = step
-        .containers
-        .iter()
-        .filter(|other| other.key != victim.key && other.usage_nsec > 0)
-        .map(|other| {
-            let nsec = other.usage_nsec as f64 * part_on(other.cpus.as_deref(), victim.cpus.as_deref(), cpus);
-            Held { key: other.key, who: other.who.clone(), nsec }
-        })
-        .collect();
+    let others = others(step, victim, cpus);
     let on_victims_cpus = part_on(None, victim.cpus.as_deref(), cpus);
     let uncontained = (node.irq_nsec + node.steal_nsec + node.unowned_nsec) * on_victims_cpus;
     let foreign = others.iter().map(|held| held.nsec).sum::<f64>() + uncontained;
@@ -141,6 +145,41 @@ fn holders(step: &Step, victim: &ContainerUse, threads: ThreadUse) -> Holders {
         unowned: node.unowned_nsec * scale_uncontained,
         others: others.into_iter().map(|held| Held { nsec: held.nsec * scale, ..held }).collect(),
     }
+}
+
+/// What each other container is to be blamed for, in CPU time. Together the containers of pods are blamed
+/// for what they ran, and each in proportion to its weight and to how long it was there: a run queue parts
+/// its CPU by weight among those who are there, so a victim waits for each as long as that takes. Weights
+/// of system slices stand on another level, so these are blamed for what they ran.
+fn others(step: &Step, victim: &ContainerUse, cpus: Option<f64>) -> Vec<Held> {
+    let mut others = Vec::new();
+    let (mut ran, mut in_the_way) = (0.0, 0.0);
+    for (other, presence) in step.containers.iter().zip(&step.presences) {
+        let nsec = other.usage_nsec as f64 * part_on(other.cpus.as_deref(), victim.cpus.as_deref(), cpus);
+        if other.key == victim.key || nsec <= 0.0 {
+            continue;
+        }
+        let weight = other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT) as f64;
+        let is_pod = !other.who.pod.is_empty();
+        let blame = if is_pod { nsec * presence * weight } else { nsec };
+        if is_pod {
+            (ran, in_the_way) = (ran + nsec, in_the_way + blame);
+        }
+        others.push((is_pod, Held { key: other.key, who: other.who.clone(), nsec: blame }));
+    }
+    let pods = ran / in_the_way;
+    let held = |(is_pod, held): (bool, Held)| Held {
+        nsec: if is_pod { held.nsec * pods } else { held.nsec },
+        ..held
+    };
+    others.into_iter().map(held).collect()
+}
+
+/// CPU time that it could have had of its CPUs; 0 where the node's were not seen.
+fn capacity(step: &Step, victim: &ContainerUse) -> f64 {
+    step.node.map_or(0.0, |node| {
+        node.cpus * part_on(None, victim.cpus.as_deref(), Some(node.cpus)) * step.dt_nsec as f64
+    })
 }
 
 /// The part of what `other` used that can have been on CPUs of `victim`: `None` is all CPUs, of which the
@@ -176,7 +215,10 @@ fn share_out(split: &mut Split, holders: Holders, contended: f64) {
     let Holders { open, own, irq, steal, unowned, others } = holders;
     let held = own + irq + steal + unowned + others.iter().map(|held| held.nsec).sum::<f64>();
     if held < HELD_AT_LEAST_CPUS * open {
-        split.unowned = contended;
+        // Nothing but a quota keeps who wants to run from a CPU that nobody uses; one that was just set, or
+        // stands above the container, may not have been read yet. A short wait is how long a CPU takes to wake.
+        let stopped = split.node_seen && contended >= STOPPED_AT_LEAST_CPUS * open;
+        *if stopped { &mut split.throttled } else { &mut split.unowned } += contended;
         return;
     }
     let blame = |nsec: f64| contended * (nsec / held);

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     contention::{
+        concurrency::Sums,
         cusum::Cusum,
         decompose::{Carry, Split, decompose},
         slowdown::Span,
@@ -26,6 +27,10 @@ pub(crate) const TOLD_OVER: Duration = Duration::from_secs(10);
 
 /// What is told, and the calm of up to 3 s after it, which is not.
 const KEPT: Duration = Duration::from_secs(13);
+
+/// What is ordinary is told from a mean over this long: several requests, and short enough that a flood is
+/// noticed within a second.
+const ORDINARY_OVER: Duration = Duration::from_millis(500);
 
 /// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
 pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
@@ -55,6 +60,8 @@ pub(crate) struct Tick {
     pub(crate) at: AxisNsec,
     pub(crate) dt_nsec: f64,
     pub(crate) split: Split,
+    /// Before it was told which of the own wait is ordinary.
+    raw: Sums,
     /// After this step.
     carry: Carry,
     /// After this step.
@@ -63,14 +70,14 @@ pub(crate) struct Tick {
 
 impl Tick {
     /// After a step, with the CUSUM as it was before.
-    fn new(moment: Moment, split: Split, carry: Carry, mut cusum: Cusum) -> Self {
+    fn new(moment: Moment, split: Split, raw: Sums, carry: Carry, mut cusum: Cusum) -> Self {
         let Moment { ordinal, start, at, dt_nsec } = moment;
-        cusum.add(start, dt_nsec, split.run, split.wait);
-        Self { ordinal, start, at, dt_nsec, split, carry, cusum }
+        cusum.add(start, dt_nsec, split.work, split.wait);
+        Self { ordinal, start, at, dt_nsec, split, raw, carry, cusum }
     }
 
     pub(crate) fn span(&self) -> Span {
-        Span { dt: self.dt_nsec, run: self.split.run, wait: self.split.wait }
+        Span { dt: self.dt_nsec, run: self.split.work, wait: self.split.wait }
     }
 }
 
@@ -85,14 +92,15 @@ impl History {
     /// Takes in the newest step, once the late news before it is worked in.
     pub(crate) fn push(&mut self, step: &Step, victim: ContainerKey) {
         let (carry, cusum) = self.ticks.back().map(|tick| (tick.carry, tick.cusum)).unwrap_or_default();
-        self.ticks.extend(tick(step, victim, carry, cusum));
+        let tick = tick(step, victim, carry, cusum, &self.ticks);
+        self.ticks.extend(tick);
         self.forget(step.at);
     }
 
     /// Takes in what no late news can change.
     pub(crate) fn push_split(&mut self, moment: Moment, split: Split) {
         let cusum = self.cusum();
-        self.ticks.push_back(Tick::new(moment, split, Carry::default(), cusum));
+        self.ticks.push_back(Tick::new(moment, split, Sums::default(), Carry::default(), cusum));
         self.forget(moment.at);
     }
 
@@ -119,7 +127,7 @@ impl History {
             .unwrap_or_default();
         self.ticks.truncate(kept);
         for step in steps.iter().filter(|step| step.ordinal >= from && Some(step.ordinal) <= newest) {
-            if let Some(tick) = tick(step, victim, carry, cusum) {
+            if let Some(tick) = tick(step, victim, carry, cusum, &self.ticks) {
                 (carry, cusum) = (tick.carry, tick.cusum);
                 self.ticks.push_back(tick);
             }
@@ -155,7 +163,16 @@ impl History {
     }
 }
 
-fn tick(step: &Step, victim: ContainerKey, mut carry: Carry, cusum: Cusum) -> Option<Tick> {
-    let split = decompose(step, victim, &mut carry)?;
-    Some(Tick::new(step.moment(), split, carry, cusum))
+fn tick(
+    step: &Step,
+    victim: ContainerKey,
+    mut carry: Carry,
+    cusum: Cusum,
+    before: &VecDeque<Tick>,
+) -> Option<Tick> {
+    let mut split = decompose(step, victim, &mut carry)?;
+    let raw = Sums::default().and(&split);
+    let recent = before.iter().rev().take_while(|tick| step.at.since(tick.start) <= ORDINARY_OVER);
+    recent.fold(raw, |sums, tick| sums.with(tick.raw)).settle(&mut split);
+    Some(Tick::new(step.moment(), split, raw, carry, cusum))
 }

@@ -1,4 +1,5 @@
-//! S = (R + W) / R: wall seconds that a CPU second of the model's work takes, with its interval.
+//! S = (R + W) / R: wall seconds that a second of the model's work takes, with its interval. R is its CPU
+//! time and what its own requests wait for each other when it is alone.
 //!
 //! What S does not see (caches, frequency, steal while running) makes it a lower bound of harm on a
 //! busy machine, and queueing makes it an upper bound of the mean latency's ratio; the interval covers
@@ -34,7 +35,7 @@ const ALWAYS: f64 = 0.95;
 /// Two seconds: a burst of requests is no queue that grows.
 const SATURATED_BLOCKS: usize = 4;
 
-/// Run and wait over some time, in nanoseconds.
+/// Work and wait over some time, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Span {
     pub(crate) dt: f64,

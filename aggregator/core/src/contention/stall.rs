@@ -118,7 +118,7 @@ pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
 
 fn seen(own: &ContainerUse, wait: f64) -> Split {
     let usage = own.usage_nsec as f64;
-    Split { usage, seen: true, node_seen: true, run: usage, wait, ..Split::default() }
+    Split { usage, seen: true, node_seen: true, run: usage, work: usage, wait, ..Split::default() }
 }
 
 fn is_at_limit(own: &ContainerUse) -> bool {

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    contention::history::Moment,
+    contention::{history::Moment, presence::Presences},
     frame::{ContainerUse, Frame, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::ContainerKey,
@@ -45,6 +45,8 @@ pub(crate) struct Step {
     pub(crate) available_bytes: Option<u64>,
     /// By rising key.
     pub(crate) containers: Vec<ContainerUse>,
+    /// Of each: how much longer it was there, running or waiting, than it ran.
+    pub(crate) presences: Vec<f64>,
 }
 
 /// CPU time of a step that no container used.
@@ -68,6 +70,7 @@ impl Step {
             dt_nsec,
             node,
             available_bytes: None,
+            presences: vec![1.0; containers.len()],
             containers,
         }
     }
@@ -111,6 +114,7 @@ pub(crate) struct Assembler {
     /// The first tick of the step under way, and what it holds so far.
     pending: Option<(u64, Frame)>,
     window: NodeWindow,
+    presences: Presences,
 }
 
 impl Assembler {
@@ -154,6 +158,7 @@ impl Assembler {
             dt_nsec: frame.dt_nsec,
             node,
             available_bytes: frame.available_bytes,
+            presences: self.presences.add(frame.dt_nsec as f64, &frame.containers),
             containers: frame.containers,
         }
     }

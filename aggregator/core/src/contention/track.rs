@@ -62,7 +62,7 @@ pub(crate) struct Tracked {
 /// One resource of one model.
 #[derive(Debug)]
 pub(crate) struct Track {
-    resource: Resource,
+    pub(crate) resource: Resource,
     pub(crate) history: History,
     alarm: Option<Alarm>,
     tracked: Option<Tracked>,
@@ -228,7 +228,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     let one = |name, value| Evidence { name, value };
     let mut evidence = vec![
         one("felt_sec", sec),
-        one("run_msec_per_sec", per_sec(total.run / 1e6)),
+        one("run_msec_per_sec", per_sec(account.run / 1e6)),
         one("wait_msec_per_sec", per_sec(total.wait / 1e6)),
     ];
     match resource {

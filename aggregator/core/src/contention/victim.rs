@@ -60,22 +60,24 @@ impl Victim {
 
     /// How it fares now.
     pub(crate) fn state(&self) -> ModelState {
-        let now = self.cpu.history.now();
-        let mut account = Account::since(now - TOLD_OVER);
-        account.feed(self.cpu.history.ticks(), now);
         // The worst is told; where two are as bad, what is looked at first.
-        let open = [&self.io, &self.memory, &self.cpu].map(Track::open_episode);
-        let worst = open.into_iter().flatten().max_by_key(|open| open.severity);
+        let tracks = [&self.io, &self.memory, &self.cpu];
+        let worst = tracks.into_iter().filter_map(|track| track.open_episode().map(|open| (track, open)));
+        let worst = worst.max_by_key(|(_, open)| open.severity);
+        let (shown, open) = worst.map_or((&self.cpu, None), |(track, open)| (track, Some(open)));
+        let now = shown.history.now();
+        let mut account = Account::since(now - TOLD_OVER);
+        account.feed(shown.history.ticks(), now);
         let seen = account.saw_wait() && account.total().is_evidence();
         ModelState {
             key: self.key,
             who: self.who.clone(),
-            episode: worst.map(|open| open.id),
-            verdict: worst.map_or(Verdict::Nobody, |open| open.verdict),
-            severity: worst.map(|open| open.severity),
+            episode: open.map(|open| open.id),
+            verdict: open.map_or(Verdict::Nobody, |open| open.verdict),
+            severity: open.map(|open| open.severity),
             slowdown: seen.then(|| account.blocks().estimate(u64::from(self.key.0.get()))),
             shares: verdict::shares(&account),
-            tier: verdict::tier(Resource::Cpu, &account),
+            tier: verdict::tier(shown.resource, &account),
             coverage: account.coverage(),
             cpus: account.cpus(),
         }

@@ -151,13 +151,21 @@ fn its_own_limit_is_not_a_neighbour() {
 
 #[test]
 fn its_own_threads_are_not_a_neighbour() {
-    let threads = vec![Thread::new(Work::Serve { service: 6, every: 80 }).during(3000, 20_000); 4];
+    let threads = vec![Thread::new(Work::Serve { service: 22, every: 80 }).during(3000, 20_000); 4];
     let model = container("model", Role::Model, threads);
     let idle = scanner("scan", Thread::new(Work::Duty { on: 1, period: 100 }));
     let told = detect(&Node::new(1, vec![model, idle]).play(26_000).frames);
     let end = last(&told);
     assert_eq!(end.verdict, Verdict::SelfOversubscribed);
     assert!(end.cleared.is_some());
+}
+
+#[test]
+fn requests_of_its_own_that_meet_are_its_load_and_nobodys_doing() {
+    let threads = vec![Thread::new(Work::Serve { service: 6, every: 80 }); 4];
+    let model = container("model", Role::Model, threads);
+    let idle = scanner("scan", Thread::new(Work::Duty { on: 1, period: 100 }));
+    assert!(detect(&Node::new(1, vec![model, idle]).play(26_000).frames).is_empty());
 }
 
 #[test]

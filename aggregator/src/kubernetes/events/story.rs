@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use berth_core::{
-    contention::{Cause, Episode, EpisodeId, Severity, Verdict},
+    contention::{Cause, Episode, EpisodeId, Resource, Severity, Verdict},
     time::AxisNsec,
     who::WhoRef,
 };
@@ -156,15 +156,28 @@ fn verdict(episode: &Episode) -> String {
         .collect();
     note(
         &format!(
-            "{:.2} times slower ({:.2} to {:.2}) on {}; of its wait {}",
+            "{:.2} times slower ({:.2} to {:.2}) on {}; of its wait{} {}",
             slowdown.estimate,
             slowdown.lo,
             slowdown.hi,
             episode.node,
+            waits_for(episode.resource),
             causes.join(", ")
         ),
         episode,
     )
+}
+
+/// CPU time goes without saying.
+fn waits_for(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Cpu => "",
+        Resource::Memory => " for memory",
+        Resource::Io => " for block I/O",
+        Resource::GpuTime => " for GPU time",
+        Resource::GpuMemory => " for GPU memory",
+        Resource::Cache => " for caches",
+    }
 }
 
 fn cleared(episode: &Episode, at: AxisNsec) -> String {

@@ -24,6 +24,9 @@ const SLACK: Duration = Duration::from_secs(1);
 /// From here on there are many suspects.
 const MANY_SUSPECTS: usize = 10;
 
+/// Two suspects whose true shares are as near as the label can tell are both the largest.
+const TIE: f64 = 0.05;
+
 /// Where the victim's queue grows there is no slowdown to compare.
 const SATURATED_LOAD: f64 = 0.95;
 
@@ -169,14 +172,15 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
 }
 
 impl Judged<'_> {
-    /// The finding of the detection block, or of any block that was on.
+    /// The finding that lasted longest of the detection block, or of the first other block that was on and had
+    /// any.
     pub(super) fn finding(&self) -> Option<&Finding> {
         let detection = self.trial.detection();
         let mut blocks = detection.into_iter().chain(self.trial.on_blocks());
         blocks.find_map(|(from, until)| {
-            self.findings
-                .iter()
-                .find(|finding| finding.overlaps(from, until) && finding.told <= until + SLACK)
+            let told = self.findings.iter().filter(|finding| finding.told <= until + SLACK);
+            let there = told.filter(|finding| finding.overlaps(from, until));
+            there.max_by_key(|finding| finding.overlap(from, until))
         })
     }
 
@@ -237,10 +241,14 @@ impl Judged<'_> {
         if !counts || trial.truth() != Truth::Positive || trial.outcome.expected.verdict != "neighbour" {
             return None;
         }
-        let by_shapley = trial.outcome.shapley.iter().max_by(|a, b| a.share.total_cmp(&b.share));
-        let largest = by_shapley.map(|share| &share.name).or(trial.outcome.expected.culprits.first())?;
+        let (shares, expected) = (&trial.outcome.shapley, &trial.outcome.expected.culprits);
+        let largest = shares.iter().map(|share| share.share).fold(0.0, f64::max);
+        let is_top = |name: &str| {
+            shares.iter().any(|share| share.name == name && share.share >= largest - TIE)
+                || shares.is_empty() && expected.first().is_some_and(|expected| expected == name)
+        };
         let named = self.said().and_then(|said| said.culprits.first());
-        Some(named.is_some_and(|(name, _)| name == largest))
+        Some(named.is_some_and(|(name, _)| is_top(name)))
     }
 
     /// Of each suspect whose true share is known: how far its told share is off.

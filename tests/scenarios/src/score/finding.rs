@@ -1,5 +1,7 @@
 //! What a method found in a trial: the common form of Berth's episodes and of the baselines' alarms.
 
+use std::time::Duration;
+
 use berth_core::{
     contention::{Cause, Episode, Resource, Verdict},
     time::AxisNsec,
@@ -42,6 +44,11 @@ impl Finding {
     /// It lasted within `from` and `until`, some of the time.
     pub(super) fn overlaps(&self, from: AxisNsec, until: AxisNsec) -> bool {
         self.onset < until && self.cleared.is_none_or(|cleared| cleared > from)
+    }
+
+    /// How much of the time between `from` and `until` it lasted.
+    pub(super) fn overlap(&self, from: AxisNsec, until: AxisNsec) -> Duration {
+        self.cleared.unwrap_or(until).min(until).since(self.onset.max(from))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use berth_core::{
     contention::{Detector, Input},
-    frame::ThreadUse,
+    frame::{Limits, Pressure, ThreadUse},
     time::AxisNsec,
 };
 
@@ -22,6 +22,8 @@ pub enum Method {
     NoOwnThreads,
     /// Who may run where is ignored.
     NoCpusets,
+    /// Blame by CPU time alone, however long and at what weight somebody was there.
+    NoPresence,
     /// What is heard of late is ignored.
     NoCorrections,
     /// Pressure averaged over 10 s above a tenth; the largest consumer is to blame.
@@ -34,11 +36,12 @@ pub enum Method {
 
 impl Method {
     /// What the product does, and what it does not.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Berth,
         Self::NoThrottleSplit,
         Self::NoOwnThreads,
         Self::NoCpusets,
+        Self::NoPresence,
         Self::NoCorrections,
         Self::PressureAverage,
         Self::PressureHeld,
@@ -52,6 +55,7 @@ impl Method {
             Self::NoThrottleSplit => "wait without throttle subtraction",
             Self::NoOwnThreads => "without the own threads' part",
             Self::NoCpusets => "without physical possibility",
+            Self::NoPresence => "blame by CPU time alone",
             Self::NoCorrections => "without late corrections",
             Self::PressureAverage => "PSI avg10 > 10 % + top consumer",
             Self::PressureHeld => "PSI 100 ms/s for 15 s + CPU share",
@@ -72,6 +76,7 @@ impl Method {
                 detect(inputs.iter().cloned().map(|input| with_threads(input, without)))
             }
             Self::NoCpusets => detect(inputs.iter().cloned().map(without_cpusets)),
+            Self::NoPresence => detect(inputs.iter().cloned().map(without_presence)),
             Self::NoCorrections => {
                 detect(inputs.iter().filter(|input| !matches!(input, Input::Late(_))).cloned())
             }
@@ -99,6 +104,16 @@ fn with_threads(mut input: Input, change: impl Fn(ThreadUse) -> ThreadUse) -> In
 fn without_cpusets(mut input: Input) -> Input {
     if let Input::Frame(frame) = &mut input {
         frame.containers.iter_mut().for_each(|container| container.cpus = None);
+    }
+    input
+}
+
+fn without_presence(mut input: Input) -> Input {
+    if let Input::Frame(frame) = &mut input {
+        for container in &mut frame.containers {
+            container.pressure = container.pressure.map(|pressure| Pressure { cpu_full_usec: 0, ..pressure });
+            container.limits = container.limits.map(|limits| Limits { cpu_weight: None, ..limits });
+        }
     }
     input
 }

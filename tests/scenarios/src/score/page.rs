@@ -12,7 +12,7 @@ use super::{
     table::{number, table},
     timing::replay_speed,
 };
-use crate::result::Half;
+use crate::{matrix, result::Half};
 
 /// What the words mean.
 const PREAMBLE: &str = include_str!("preamble.md");
@@ -59,6 +59,7 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     let judged: BTreeMap<&'static str, Judgement<'_>> =
         Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
     let berth = &judged[Method::Berth.name()];
+    let half_of = half;
     let half = match half {
         None => "all seeds",
         Some(Half::Tuning) => "the tuning half of the seeds",
@@ -67,7 +68,7 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     let markdown = [
         PREAMBLE.to_owned(),
         "![Latencies](accuracy.svg)\n\n".to_owned(),
-        format!("Trials: {} ({half}); {}.\n\n", trials.len(), labels(trials)),
+        format!("Trials: {} of {} ({half}); {}.\n\n", trials.len(), in_matrix(half_of), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
@@ -77,6 +78,11 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     ]
     .concat();
     Page { markdown, svg: latencies(&berth.trials) }
+}
+
+/// How many trials a whole run would give.
+fn in_matrix(half: Option<Half>) -> usize {
+    matrix::trials().iter().filter(|trial| half.is_none_or(|half| half == trial.half)).count()
 }
 
 fn labels(trials: &[Labelled]) -> String {

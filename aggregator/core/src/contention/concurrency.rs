@@ -1,0 +1,116 @@
+//! A model's own requests meet on its CPUs and wait for each other, also when it is alone: that is its
+//! load, and nobody's doing.
+//!
+//! While the model leaves some of the CPU that it could have, it is taken for a queue whose server is shared
+//! (M/G/1 processor sharing, Kleinrock 1967): with a part c of its CPUs left to it and a load of rho, its
+//! own threads hold each other up for rho / (c - rho) of their run, and for rho / (1 - rho) if all were
+//! left to it. So of what they do wait for each other, the part (c - rho) / (1 - rho) is ordinary, and the
+//! rest comes from who took the CPU. A model that uses nearly all that it could have is oversubscribed: then
+//! what its threads wait for each other counts as it is.
+
+use crate::contention::decompose::Split;
+
+/// From this use of what it could have on, it is oversubscribed. A queue of requests that come at random
+/// is ten times as slow as its server by then.
+const FULL: f64 = 0.9;
+
+/// Sums over the last second: what is ordinary is a mean.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sums {
+    run: f64,
+    wait: f64,
+    own: f64,
+    capacity: f64,
+}
+
+impl Sums {
+    /// With those of an earlier step.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            run: self.run + other.run,
+            wait: self.wait + other.wait,
+            own: self.own + other.own,
+            capacity: self.capacity + other.capacity,
+        }
+    }
+
+    /// With a step, as it was decomposed.
+    pub(crate) fn and(self, split: &Split) -> Self {
+        Self {
+            run: self.run + split.run,
+            wait: self.wait + split.wait,
+            own: self.own + split.own,
+            capacity: self.capacity + split.capacity,
+        }
+    }
+
+    /// The part of the own threads' wait for each other that is ordinary; `None`: it is oversubscribed, or
+    /// nobody knows what it could have.
+    fn ordinary_part(self) -> Option<f64> {
+        let sojourn = self.run + self.wait;
+        if self.capacity <= 0.0 || sojourn <= 0.0 {
+            return None;
+        }
+        let load = self.run / self.capacity;
+        let left = 1.0 - (self.wait - self.own).max(0.0) / sojourn;
+        (load < FULL * left).then(|| (left - load) / (1.0 - load))
+    }
+
+    /// Takes the ordinary part of the own wait for work, and lays the rest on who took the CPU.
+    pub(crate) fn settle(self, split: &mut Split) {
+        let Some(ordinary) = self.ordinary_part() else { return };
+        let foreign = split.wait - split.own;
+        // Where nobody was in the way in this step, all of it is ordinary.
+        let ordinary = if foreign > 0.0 { split.own * ordinary } else { split.own };
+        let scale = if foreign > 0.0 { (split.wait - ordinary) / foreign } else { 0.0 };
+        split.work += ordinary;
+        split.wait -= ordinary;
+        split.own = 0.0;
+        for part in [&mut split.throttled, &mut split.irq, &mut split.steal, &mut split.unowned] {
+            *part *= scale;
+        }
+        split.others.iter_mut().for_each(|held| held.nsec *= scale);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(run: f64, own: f64, foreign: f64) -> Split {
+        let wait = own + foreign;
+        Split { seen: true, run, work: run, wait, own, unowned: foreign, capacity: 100.0, ..Split::default() }
+    }
+
+    fn settled(of: &Split) -> Split {
+        let mut split = of.clone();
+        Sums::default().and(of).settle(&mut split);
+        assert!((split.work + split.wait - (of.run + of.wait)).abs() < 1e-9, "nothing is lost");
+        assert!((split.own + split.unowned - split.wait).abs() < 1e-9, "and the parts sum to the whole");
+        split
+    }
+
+    #[test]
+    fn requests_that_meet_in_an_idle_machine_are_its_load() {
+        let split = settled(&step(30.0, 20.0, 0.0));
+        assert!(split.wait.abs() < 1e-9 && (split.work - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_they_wait_more_because_of_others_is_laid_on_these() {
+        // Half of the CPU at a load of 0.25: four times as long as alone in all, of that 1.33 is ordinary.
+        let (run, sojourn) = (25.0, 100.0);
+        let own = 0.25 / (0.5 - 0.25) * run;
+        let split = settled(&step(run, own, sojourn - run - own));
+        assert!((split.work / run - 1.0 / (1.0 - 0.25)).abs() < 1e-9, "{split:?}");
+        assert!(split.own.abs() < 1e-9 && ((split.work + split.wait) / split.work - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn who_uses_all_that_it_could_have_is_oversubscribed() {
+        for of in [step(95.0, 190.0, 0.0), step(48.0, 96.0, 144.0)] {
+            let split = settled(&of);
+            assert!((split.own - of.own).abs() < 1e-9 && (split.work - of.run).abs() < 1e-9, "{of:?}");
+        }
+    }
+}
