@@ -123,7 +123,7 @@ fn a_replay_is_a_table_an_episode_a_line_or_each_revision() {
     let revisions = replay(&trace, &["--revisions", "-o", "json"]).stdout;
     let revisions: Vec<&str> = revisions.lines().collect();
     let episodes = replay(&trace, &["-o", "json"]).stdout;
-    assert!(revisions.len() > 5 && revisions[0].contains("\"cleared_unix_nsec\":null"), "{revisions:?}");
+    assert!(revisions.len() > 5 && revisions[0].contains("\"cleared\":null"), "{revisions:?}");
     assert_eq!(revisions.last(), episodes.lines().next().as_ref());
     assert_eq!(replay(&trace, &["-o", "name"]).stdout, "pod/model-0\n");
 }
@@ -239,7 +239,7 @@ fn a_trace_that_was_cut_is_replayed_to_its_end_and_said_to_be_cut() {
     let replayed = replay(&path, &["-o", "json"]);
     assert_eq!(replayed.code, Some(0));
     assert!(replayed.stderr.contains("cut.trace is cut: it ends after"), "{}", replayed.stderr);
-    assert!(replayed.stdout.contains("\"cleared_unix_nsec\":null"), "{}", replayed.stdout);
+    assert!(replayed.stdout.contains("\"cleared\":null"), "{}", replayed.stdout);
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
