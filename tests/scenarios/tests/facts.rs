@@ -15,7 +15,8 @@ use berth_kit::program;
 /// Long enough for a few hundred waits of the victim.
 const MEASURED_FOR: Duration = Duration::from_secs(5);
 
-/// What may be lost of the truth at the period at which Berth reads: it was 0.2 % where it was measured first.
+/// What may be lost of the truth at the period at which Berth reads: it was 0.2 % where it was measured
+/// first.
 const LOST_AT_MOST: f64 = 0.15;
 
 /// A victim that runs 1 ms of every 10, and whoever keeps its CPU busy.

@@ -1,8 +1,8 @@
 //! A victim's wait of one step, split by what it waited for.
 //!
 //! W = T + C: inside its own throttling, or while somebody held the CPUs. C is split in proportion to
-//! the CPU time that each held while the victim could run; among pods, in proportion to how long each was in the
-//! way. Invariant: the parts sum to W, and none is negative.
+//! the CPU time that each held while the victim could run; among pods, in proportion to how long each
+//! was in the way. Invariant: the parts sum to W, and none is negative.
 
 use berth::CpuList;
 
@@ -159,7 +159,8 @@ fn others(step: &Step, victim: &ContainerUse, cpus: Option<f64>) -> Vec<Held> {
         if other.key == victim.key || nsec <= 0.0 {
             continue;
         }
-        let weight = other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT) as f64;
+        // The kernel shows 0 for a group of the idle class.
+        let weight = other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT).max(1) as f64;
         let is_pod = !other.who.pod.is_empty();
         let blame = if is_pod { nsec * presence * weight } else { nsec };
         if is_pod {
@@ -215,8 +216,9 @@ fn share_out(split: &mut Split, holders: Holders, contended: f64) {
     let Holders { open, own, irq, steal, unowned, others } = holders;
     let held = own + irq + steal + unowned + others.iter().map(|held| held.nsec).sum::<f64>();
     if held < HELD_AT_LEAST_CPUS * open {
-        // Nothing but a quota keeps who wants to run from a CPU that nobody uses; one that was just set, or
-        // stands above the container, may not have been read yet. A short wait is how long a CPU takes to wake.
+        // Nothing but a quota keeps who wants to run from a CPU that nobody uses; one that was just set,
+        // or stands above the container, may not have been read yet. A short wait is that of a CPU that
+        // wakes.
         let stopped = split.node_seen && contended >= STOPPED_AT_LEAST_CPUS * open;
         *if stopped { &mut split.throttled } else { &mut split.unowned } += contended;
         return;

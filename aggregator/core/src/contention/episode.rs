@@ -164,8 +164,8 @@ pub struct Episode {
     pub verdict_at: AxisNsec,
     /// When it had ended; `None` while open.
     pub cleared: Option<AxisNsec>,
-    /// Wall seconds per second of the model's work: its CPU time, and what its own requests wait for each other
-    /// when it is alone. This and what follows cover the last 10 s in
+    /// Wall seconds per second of the model's work: its CPU time, and what its own requests wait for each
+    /// other when it is alone. This and what follows cover the last 10 s in
     /// which it was felt, and all of the episode once it is cleared.
     pub slowdown: Estimate,
     /// Its queue grows: work comes faster than it is done, so response times have no bound.

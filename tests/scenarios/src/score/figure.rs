@@ -172,8 +172,8 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
 }
 
 impl Judged<'_> {
-    /// The finding that lasted longest of the detection block, or of the first other block that was on and had
-    /// any.
+    /// The finding that lasted longest of the detection block, or of the first other block that was on and
+    /// had any.
     pub(super) fn finding(&self) -> Option<&Finding> {
         let detection = self.trial.detection();
         let mut blocks = detection.into_iter().chain(self.trial.on_blocks());
