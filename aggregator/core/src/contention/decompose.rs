@@ -160,7 +160,8 @@ fn others(step: &Step, victim: &ContainerUse, cpus: Option<f64>) -> Vec<Held> {
             continue;
         }
         // The kernel shows 0 for a group of the idle class.
-        let weight = other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT).max(1) as f64;
+        let weight =
+            other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT).max(1) as f64;
         let is_pod = !other.who.pod.is_empty();
         let blame = if is_pod { nsec * presence * weight } else { nsec };
         if is_pod {
