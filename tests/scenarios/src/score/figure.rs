@@ -9,10 +9,11 @@ use berth_core::{contention::Verdict, time::AxisNsec};
 
 use super::{
     finding::Finding,
-    labelled::{Labelled, Truth},
+    labelled::{Labelled, Truth, axis},
     methods::Method,
     quantile::{quantile, wilson},
 };
+use crate::result::Revision;
 
 /// With fewer, an interval is so wide that the point means nothing.
 const VACUOUS_BELOW: usize = 30;
@@ -191,15 +192,20 @@ impl Judged<'_> {
         counts.then(|| self.finding().is_some())
     }
 
-    /// Each finding: was the victim hurt then, and not by itself where others are blamed?
+    /// Each finding: was the victim hurt then, and is the blame not on the wrong side?
     fn precise(&self) -> Vec<bool> {
-        let truth = self.trial.truth();
-        if truth == Truth::Grey {
+        let trial = self.trial;
+        if trial.truth() == Truth::Grey {
             return Vec::new();
         }
         let right = |finding: &Finding| {
-            let on = |(from, until): (AxisNsec, AxisNsec)| finding.overlaps(from - SLACK, until + SLACK);
-            truth == Truth::Positive && self.trial.on_blocks().any(on)
+            let there =
+                |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
+            let Some((_, until)) = trial.on_blocks().find(there) else { return false };
+            let said = finding.said_by(until);
+            let wrong_side = trial.expects_self() && said.blames_neighbours()
+                || trial.expects_others() && said.blames_self();
+            trial.truth() == Truth::Positive && !wrong_side
         };
         self.findings.iter().map(right).collect()
     }
@@ -212,14 +218,16 @@ impl Judged<'_> {
         (first.alarm <= until + SLACK).then(|| signed_sec(onset, first.alarm))
     }
 
-    /// Seconds from the first switch to the first news at a watcher.
+    /// Seconds from the first switch to the first news at a watcher of an episode that began with it.
     pub(super) fn watched_sec(&self) -> Option<f64> {
-        let onset_nsec = self.trial.outcome.onset_unix_nsec.filter(|_| self.trial.is_strong())?;
+        let onset = self.trial.onset().filter(|_| self.trial.is_strong())?;
         let (_, until) = self.trial.on_blocks().next()?;
-        let until_nsec = i64::try_from((until + SLACK).0).unwrap_or(i64::MAX);
-        let first =
-            self.trial.outcome.live.iter().find(|revision| revision.arrived_unix_nsec >= onset_nsec)?;
-        (first.arrived_unix_nsec <= until_nsec).then(|| (first.arrived_unix_nsec - onset_nsec) as f64 / 1e9)
+        let is_news = |revision: &&Revision| {
+            revision.onset_unix_nsec.is_some_and(|began_nsec| axis(began_nsec) >= onset - SLACK)
+        };
+        let first = self.trial.outcome.live.iter().find(is_news)?;
+        let arrived = axis(first.arrived_unix_nsec);
+        (arrived <= until + SLACK).then(|| signed_sec(onset, arrived))
     }
 
     /// Of a victim that was hurt and found: is the blame on the right side?

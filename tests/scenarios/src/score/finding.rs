@@ -28,7 +28,7 @@ pub(super) struct Said {
     pub(super) at: AxisNsec,
     pub(super) verdict: Verdict,
     pub(super) resource: Resource,
-    /// Wall seconds per CPU second; `None` from a method that does not say.
+    /// Wall seconds per second of work; `None` from a method that does not say.
     pub(super) slowdown: Option<f64>,
     /// Owners' names, largest first.
     pub(super) culprits: Vec<(String, f64)>,

@@ -102,7 +102,7 @@ fn span(block: &BlockDone) -> (AxisNsec, AxisNsec) {
 }
 
 /// The aggregator's axis is its wall clock at its start: the trial's, which began a moment before.
-fn axis(unix_nsec: i64) -> AxisNsec {
+pub(super) fn axis(unix_nsec: i64) -> AxisNsec {
     AxisNsec(u64::try_from(unix_nsec).unwrap_or_default())
 }
 

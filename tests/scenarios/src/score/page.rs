@@ -59,8 +59,7 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     let judged: BTreeMap<&'static str, Judgement<'_>> =
         Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
     let berth = &judged[Method::Berth.name()];
-    let half_of = half;
-    let half = match half {
+    let half_named = match half {
         None => "all seeds",
         Some(Half::Tuning) => "the tuning half of the seeds",
         Some(Half::Report) => "the half of the seeds by which nothing was tuned",
@@ -68,7 +67,7 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
     let markdown = [
         PREAMBLE.to_owned(),
         "![Latencies](accuracy.svg)\n\n".to_owned(),
-        format!("Trials: {} of {} ({half}); {}.\n\n", trials.len(), in_matrix(half_of), labels(trials)),
+        format!("Trials: {} of {} ({half_named}); {}.\n\n", trials.len(), in_matrix(half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
