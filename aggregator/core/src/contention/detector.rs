@@ -145,7 +145,10 @@ impl Detector {
             seen.victim.who.clone_from(&container.who);
             note(&mut self.changed, seen.victim.push(&self.node, &step));
         }
-        if let Some(window) = self.windows.add(&step) {
+        // Most nodes have no model, and a window copies every container.
+        if self.victims.is_empty() {
+            self.windows = Windows::default();
+        } else if let Some(window) = self.windows.add(&step) {
             for seen in self.victims.values_mut().filter(|seen| !seen.gone) {
                 note(&mut self.changed, seen.victim.push_window(&self.node, &window));
             }

@@ -98,8 +98,7 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
         split.own = wait;
         return Some(split);
     }
-    let taken: Vec<Held> = others(window, victim, pages_taken);
-    hand_out(&mut split, wait, taken, pages_taken(own));
+    hand_out(&mut split, wait, &others(window, victim, bytes_taken), bytes_taken(own));
     Some(split)
 }
 
@@ -109,10 +108,10 @@ pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
     let own_bytes = own.io.map(|_| bytes_moved(own))?;
     let moved = others(window, victim, bytes_moved);
-    let foreign: f64 = moved.iter().map(|held| held.nsec).sum();
+    let foreign: f64 = moved.iter().map(|(_, bytes)| bytes).sum();
     let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
     let mut split = seen(own, wait);
-    hand_out(&mut split, wait, moved, 0.0);
+    hand_out(&mut split, wait, &moved, 0.0);
     Some(split)
 }
 
@@ -129,7 +128,7 @@ fn is_at_limit(own: &ContainerUse) -> bool {
 
 /// What it took of the node's memory in the window: pages it faulted in again, and those that it had to
 /// make room for.
-fn pages_taken(of: &ContainerUse) -> f64 {
+fn bytes_taken(of: &ContainerUse) -> f64 {
     of.reclaim.map_or(0.0, |reclaim| {
         (reclaim.refaults.saturating_add(reclaim.direct_reclaim_pages)) as f64 * PAGE_BYTES
     })
@@ -142,20 +141,28 @@ fn bytes_moved(of: &ContainerUse) -> f64 {
     })
 }
 
-fn others(window: &Window, victim: ContainerKey, amount: fn(&ContainerUse) -> f64) -> Vec<Held> {
+/// Who else did something, and how much of it.
+fn others(
+    window: &Window,
+    victim: ContainerKey,
+    amount: fn(&ContainerUse) -> f64,
+) -> Vec<(&ContainerUse, f64)> {
     let others = window.containers.iter().filter(|other| other.key != victim);
-    let held = others.map(|other| Held { key: other.key, who: other.who.clone(), nsec: amount(other) });
-    held.filter(|held| held.nsec > 0.0).collect()
+    others.map(|other| (other, amount(other))).filter(|(_, amount)| *amount > 0.0).collect()
 }
 
-/// Hands the wait out in proportion; what nobody can be charged with is unowned.
-fn hand_out(split: &mut Split, wait: f64, amounts: Vec<Held>, own: f64) {
-    let whole = own + amounts.iter().map(|held| held.nsec).sum::<f64>();
+/// Hands the wait out in proportion to the amounts; what nobody can be charged with is unowned.
+fn hand_out(split: &mut Split, wait: f64, amounts: &[(&ContainerUse, f64)], own: f64) {
+    let whole = own + amounts.iter().map(|(_, amount)| amount).sum::<f64>();
     if whole <= 0.0 {
         split.unowned = wait;
         return;
     }
     split.own = wait * own / whole;
-    split.others = amounts.into_iter().map(|held| Held { nsec: wait * held.nsec / whole, ..held }).collect();
-    split.others.retain(|held| held.nsec > 0.0);
+    let held = |(other, amount): &(&ContainerUse, f64)| Held {
+        key: other.key,
+        who: other.who.clone(),
+        nsec: wait * amount / whole,
+    };
+    split.others = amounts.iter().map(held).filter(|held| held.nsec > 0.0).collect();
 }
