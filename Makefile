@@ -34,7 +34,7 @@ demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--sca
 test: tools cluster-tools cluster-images ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
-soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min without API server, all stories
+soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min without API server, all stories, trials
 	BERTH_HISTORY_SECONDS=105 cargo test --locked --release --package berth --test system
 	BERTH_STORIES=1 cargo test --locked --release --package berth-cli --test demo
 	BERTH_TRIALS=1 cargo test --locked --release --package berth-scenarios --test short
