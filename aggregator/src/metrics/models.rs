@@ -74,7 +74,7 @@ pub(super) fn write(out: &mut Exposition, nodes: &[Published]) {
             }
         }
     }
-    let help = "Wall seconds per CPU second of the model's work, over the last 10 s; 1 is undisturbed.";
+    let help = "Wall seconds per second of the model's work, over the last 10 s; 1 is undisturbed.";
     let mut family = out.family(Kind::Gauge, "berth_model_slowdown_ratio", help);
     for (labels, slowdown) in slowdowns {
         family.sample(&labels.pairs(), slowdown);

@@ -35,7 +35,7 @@ fn slowdown(episode: &Episode) -> String {
     let Some(slowdown) = episode.slowdown else { return "not measured".to_owned() };
     let queue = if episode.saturated { "; its queue grows, so answers come ever later" } else { "" };
     format!(
-        "{}: a CPU second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
+        "{}: a second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
         text::slowdown(Some(slowdown)),
         slowdown.estimate,
         episode.added_wait_msec_per_cpu_sec,

@@ -85,7 +85,7 @@ pub struct Episode {
     pub verdict_at: Option<Time>,
     /// When it had ended; null while open.
     pub cleared: Option<Time>,
-    /// Wall seconds per CPU second of the model's work.
+    /// Wall seconds per second of the model's work.
     pub slowdown: Option<Estimate>,
     /// Its queue grows, so its response times have no bound.
     pub saturated: bool,

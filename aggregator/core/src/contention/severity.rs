@@ -27,7 +27,7 @@ const CALM_WINDOW: Duration = Duration::from_secs(1);
 /// ... and from then on for this long: three seconds with the window.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
 
-// Wall seconds for a CPU second: noticed, worth acting on, and half again as long.
+// Wall seconds for a second of work: noticed, worth acting on, and half again as long.
 const TRANSIENT: f64 = 1.05;
 const CONTENDED: f64 = 1.10;
 const SEVERE: f64 = 1.5;

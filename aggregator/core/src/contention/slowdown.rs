@@ -53,7 +53,7 @@ impl Span {
         1.0 + self.wait_per_run()
     }
 
-    /// Seconds waited for each CPU second.
+    /// Seconds waited for each second of work.
     pub(crate) fn wait_per_run(&self) -> f64 {
         let run = self.run.max(RUN_AT_LEAST_PER_SEC * self.dt);
         if run > 0.0 { self.wait / run } else { 0.0 }
