@@ -18,6 +18,9 @@ use crate::{
 /// may see more come and go, and those that come last are told as one.
 const NAMES_AT_MOST: usize = 256;
 
+/// A run queue gives each group its part to about a hundredth over seconds (measured beside a busy loop).
+const DUE: f64 = 0.98;
+
 /// The sums, in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
@@ -35,6 +38,9 @@ pub(crate) struct Account {
     pub(crate) limit_hits: u64,
     pub(crate) cpu_limit_millicpu: Option<u64>,
     usage: f64,
+    /// What its requests entitled it to, and what it used meanwhile.
+    entitled: f64,
+    usage_entitled: f64,
     pub(crate) run: f64,
     wait_seen: f64,
     node_seen: f64,
@@ -81,6 +87,10 @@ impl Account {
         self.limit_hits = self.limit_hits.saturating_add(split.limit_hits);
         self.cpu_limit_millicpu = split.cpu_limit_millicpu.or(self.cpu_limit_millicpu);
         self.usage += split.usage;
+        if let Some(entitled) = split.entitled {
+            self.entitled += entitled;
+            self.usage_entitled += split.usage;
+        }
         self.run += split.run;
         self.wait_seen += if split.seen { tick.dt_nsec } else { 0.0 };
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
@@ -103,6 +113,16 @@ impl Account {
     pub(crate) fn cpus(&self) -> f64 {
         let dt = self.total().dt;
         if dt > 0.0 { self.usage / dt } else { 0.0 }
+    }
+
+    /// CPU time that its requests entitle it to, over the time of which that is known; `None`: of none.
+    pub(crate) fn entitled(&self) -> Option<f64> {
+        (self.entitled > 0.0).then_some(self.entitled)
+    }
+
+    /// It has all that its requests entitle it to: who takes the rest takes nothing from it.
+    pub(crate) fn has_its_due(&self) -> bool {
+        self.entitled().is_some_and(|entitled| self.usage_entitled >= DUE * entitled)
     }
 
     pub(crate) fn saw_wait(&self) -> bool {

@@ -4,11 +4,9 @@
 //! the CPU time that each held while the victim could run; among pods, in proportion to how long each
 //! was in the way. Invariant: the parts sum to W, and none is negative.
 
-use berth::CpuList;
-
 use crate::{
-    contention::step::Step,
-    frame::{ContainerUse, ThreadUse},
+    contention::{rivals::Rivals, step::Step},
+    frame::ThreadUse,
     who::{ContainerKey, WhoRef},
 };
 
@@ -18,9 +16,6 @@ const HELD_AT_LEAST_CPUS: f64 = 0.02;
 
 /// A wait of this part of a step, for nobody, is no accident of waking up.
 const STOPPED_AT_LEAST_CPUS: f64 = 0.05;
-
-/// v2's `cpu.weight` of who asks for nothing.
-const DEFAULT_WEIGHT: u64 = 100;
 
 /// One victim in one step, in nanoseconds.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +30,10 @@ pub(crate) struct Split {
     pub(crate) run: f64,
     /// What it takes when nobody is in the way: its run, and what its requests wait for each other then.
     pub(crate) work: f64,
-    /// CPU time that it could have had.
+    /// CPU time that it could have had; 0 where the node's was not seen.
     pub(crate) capacity: f64,
+    /// The part of it that its requests entitle it to; `None` where they are not known.
+    pub(crate) entitled: Option<f64>,
     /// Throttled, own, irq, steal, unowned and others together.
     pub(crate) wait: f64,
     pub(crate) throttled: f64,
@@ -91,20 +88,22 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
     let threads = carry.take(threads);
     let wait = threads.wait_nsec as f64;
     let throttled = threads.throttled_nsec as f64;
+    let rivals = Rivals::of(step, container);
     let mut split = Split {
         usage,
         seen: true,
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
         work: threads.run_nsec as f64,
-        capacity: capacity(step, container),
+        capacity: rivals.capacity_nsec().unwrap_or_default(),
+        entitled: rivals.entitled_nsec(),
         wait,
         throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
         ..Split::default()
     };
     if wait > throttled {
-        share_out(&mut split, holders(step, container, threads), wait - throttled);
+        share_out(&mut split, holders(step, &rivals, threads), wait - throttled);
     }
     Some(split)
 }
@@ -122,21 +121,17 @@ struct Holders {
 
 /// A throttled victim can neither run nor be held up by others, so their use counts only in the
 /// time that is left, and in that time all of them together cannot have more than the node's CPUs
-/// less what the victim itself ran. Who may not run on the victim's CPUs held none of them; of who may run
-/// on others too, they are taken to have had their part.
-fn holders(step: &Step, victim: &ContainerUse, threads: ThreadUse) -> Holders {
+/// less what the victim itself ran.
+fn holders(step: &Step, rivals: &Rivals<'_>, threads: ThreadUse) -> Holders {
     let dt = step.dt_nsec as f64;
     let open = dt - throttled_wall_nsec(threads, dt);
     let node = step.node.unwrap_or_default();
-    let cpus = step.node.map(|node| node.cpus);
-    let others = others(step, victim, cpus);
-    let on_victims_cpus = part_on(None, victim.cpus.as_deref(), cpus);
-    let uncontained = (node.irq_nsec + node.steal_nsec + node.unowned_nsec) * on_victims_cpus;
-    let foreign = others.iter().map(|held| held.nsec).sum::<f64>() + uncontained;
+    let others = rivals.blame();
+    let foreign = others.iter().map(|held| held.nsec).sum::<f64>() + rivals.uncontained_nsec();
     let run = threads.run_nsec as f64;
-    let room = cpus.map_or(f64::INFINITY, |cpus| (cpus * on_victims_cpus * open - run).max(0.0));
+    let room = rivals.capacity_nsec().map_or(f64::INFINITY, |nsec| (nsec * open / dt - run).max(0.0));
     let scale = if foreign > 0.0 { (open / dt).min(room / foreign) } else { 0.0 };
-    let scale_uncontained = scale * on_victims_cpus;
+    let scale_uncontained = scale * rivals.on_victims_cpus();
     Holders {
         open,
         own: own_nsec(threads, open),
@@ -144,57 +139,6 @@ fn holders(step: &Step, victim: &ContainerUse, threads: ThreadUse) -> Holders {
         steal: node.steal_nsec * scale_uncontained,
         unowned: node.unowned_nsec * scale_uncontained,
         others: others.into_iter().map(|held| Held { nsec: held.nsec * scale, ..held }).collect(),
-    }
-}
-
-/// What each other container is to be blamed for, in CPU time. Together the containers of pods are blamed
-/// for what they ran, and each in proportion to its weight and to how long it was there: a run queue parts
-/// its CPU by weight among those who are there, so a victim waits for each as long as that takes. Weights
-/// of system slices stand on another level, so these are blamed for what they ran.
-fn others(step: &Step, victim: &ContainerUse, cpus: Option<f64>) -> Vec<Held> {
-    let mut others = Vec::new();
-    let (mut ran, mut in_the_way) = (0.0, 0.0);
-    for (other, presence) in step.containers.iter().zip(&step.presences) {
-        let nsec = other.usage_nsec as f64 * part_on(other.cpus.as_deref(), victim.cpus.as_deref(), cpus);
-        if other.key == victim.key || nsec <= 0.0 {
-            continue;
-        }
-        // The kernel shows 0 for a group of the idle class.
-        let weight =
-            other.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT).max(1) as f64;
-        let is_pod = !other.who.pod.is_empty();
-        let blame = if is_pod { nsec * presence * weight } else { nsec };
-        if is_pod {
-            (ran, in_the_way) = (ran + nsec, in_the_way + blame);
-        }
-        others.push((is_pod, Held { key: other.key, who: other.who.clone(), nsec: blame }));
-    }
-    let pods = ran / in_the_way;
-    let held = |(is_pod, held): (bool, Held)| Held {
-        nsec: if is_pod { held.nsec * pods } else { held.nsec },
-        ..held
-    };
-    others.into_iter().map(held).collect()
-}
-
-/// CPU time that it could have had of its CPUs; 0 where the node's were not seen.
-fn capacity(step: &Step, victim: &ContainerUse) -> f64 {
-    step.node.map_or(0.0, |node| {
-        node.cpus * part_on(None, victim.cpus.as_deref(), Some(node.cpus)) * step.dt_nsec as f64
-    })
-}
-
-/// The part of what `other` used that can have been on CPUs of `victim`: `None` is all CPUs, of which the
-/// node has `cpus`. A list may name CPUs that the agent does not answer for; then it bounds nothing.
-fn part_on(other: Option<&CpuList>, victim: Option<&CpuList>, cpus: Option<f64>) -> f64 {
-    let within = |list: &&CpuList| cpus.is_some_and(|cpus| (list.len() as f64) < cpus);
-    let (other, victim) = (other.filter(within), victim.filter(within));
-    match (other, victim) {
-        (_, None) => 1.0,
-        (None, Some(victim)) => cpus.map_or(1.0, |cpus| victim.len() as f64 / cpus),
-        (Some(other), Some(victim)) => {
-            other.iter().filter(|cpu| victim.contains(*cpu)).count() as f64 / other.len() as f64
-        }
     }
 }
 

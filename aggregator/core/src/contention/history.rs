@@ -11,7 +11,7 @@ use crate::{
         concurrency::Sums,
         cusum::Cusum,
         decompose::{Carry, Split, decompose},
-        slowdown::Span,
+        slowdown::{Blocks, Span},
         step::Step,
     },
     time::AxisNsec,
@@ -152,10 +152,22 @@ impl History {
 
     /// The sum over the last `window`; the newest step is always in it.
     pub(crate) fn trailing(&self, window: Duration) -> Span {
+        self.recent(window).fold(Span::default(), Span::and)
+    }
+
+    /// The last `window`, to draw from.
+    pub(crate) fn blocks(&self, window: Duration) -> Blocks {
+        let mut blocks = Blocks::default();
+        self.recent(window).for_each(|span| blocks.add(span));
+        blocks
+    }
+
+    /// The steps of the last `window`, newest first; the newest is always among them.
+    fn recent(&self, window: Duration) -> impl Iterator<Item = Span> {
         let from = self.now() - window - STEP_SLACK;
         let mut recent = self.ticks.iter().rev();
-        let newest = recent.next().map(Tick::span).unwrap_or_default();
-        recent.take_while(|tick| tick.start >= from).fold(newest, |sum, tick| sum.and(tick.span()))
+        let newest = recent.next();
+        newest.into_iter().chain(recent.take_while(move |tick| tick.start >= from)).map(Tick::span)
     }
 
     pub(crate) fn ticks(&self) -> impl DoubleEndedIterator<Item = &Tick> {

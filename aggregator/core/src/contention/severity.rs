@@ -2,13 +2,15 @@
 //!
 //! A level holds when the mean over its whole hold is at or above it and its last moments are too:
 //! waits come in lumps, so asking it of each step would flicker, and asking it of the mean alone
-//! would call one long wait an effect that lasts. Everything is in time, never in steps.
+//! would call one long wait an effect that lasts. Who is held up a little and often, a timer's work every
+//! second, never holds a level; that is told by the mean over ten seconds, where its interval is above the
+//! level, so that no few lumps pass for it. Everything is in time, never in steps.
 
 use std::time::Duration;
 
 use crate::contention::{
     episode::Severity,
-    history::{History, STEP_SLACK},
+    history::{History, STEP_SLACK, TOLD_OVER},
     slowdown::Span,
 };
 
@@ -24,8 +26,14 @@ const EXIT_PART: f64 = 0.5;
 /// ... in the mean over this long, so that a burst of kernel work does not prolong it ...
 const CALM_WINDOW: Duration = Duration::from_secs(1);
 
+/// ... over this long where it comes in lumps, seconds apart ...
+const CHRONIC_CALM_WINDOW: Duration = Duration::from_secs(5);
+
 /// ... and from then on for this long: three seconds with the window.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
+
+/// The last ten seconds, less a window of what is read once a second.
+const CHRONIC_AT_LEAST: Duration = Duration::from_secs(9);
 
 // Wall seconds for a second of work: noticed, worth acting on, and half again as long.
 const TRANSIENT: f64 = 1.05;
@@ -57,9 +65,35 @@ pub(crate) fn reached(history: &History, age: Duration) -> Option<Severity> {
     LEVELS.iter().find(holds).map(|level| level.severity)
 }
 
+/// How a wait comes, and so over how long it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once, and it stays.
+    Sudden,
+    /// A little and often.
+    Chronic,
+}
+
+/// The worst level that the last ten seconds are at, by the lower end of the mean's interval.
+pub(crate) fn chronic(history: &History, seed: u64) -> Option<Severity> {
+    let span = history.trailing(TOLD_OVER);
+    // The interval takes hundreds of draws; a mean below the least level needs none.
+    let is_young = span.dt < CHRONIC_AT_LEAST.as_nanos() as f64;
+    if is_young || span.stall() < STALL_AT_LEAST || span.slowdown() < TRANSIENT {
+        return None;
+    }
+    let (lo, _) = history.blocks(TOLD_OVER).interval(seed);
+    let levels = LEVELS.iter().filter(|level| level.severity < Severity::Severe);
+    levels.filter(|level| lo >= level.slowdown).map(|level| level.severity).max()
+}
+
 /// The effect of an episode that has been this bad is gone for now.
-pub(crate) fn is_calm(history: &History, severity: Severity) -> bool {
-    !is_felt(history.trailing(CALM_WINDOW), severity)
+pub(crate) fn is_calm(history: &History, severity: Severity, pace: Pace) -> bool {
+    let window = match pace {
+        Pace::Sudden => CALM_WINDOW,
+        Pace::Chronic => CHRONIC_CALM_WINDOW,
+    };
+    !is_felt(history.trailing(window), severity)
 }
 
 /// A severe episode that eases is still contended, so it leaves at the exit of that level.

@@ -112,11 +112,17 @@ impl Blocks {
     /// The slowdown and its interval. Fewer than about ten blocks span little and their interval is
     /// too narrow, which the confidence in a young episode does not hide.
     pub(crate) fn estimate(&self, seed: u64) -> Estimate {
+        let estimate = self.total().slowdown();
+        let (lo, hi) = self.interval(seed);
+        Estimate { estimate, lo: (lo.min(estimate) * (1.0 - MODEL_ERROR)).max(1.0), hi: hi.max(estimate) }
+    }
+
+    /// Between these 95 % of the means lie that can be drawn from the blocks.
+    pub(crate) fn interval(&self, seed: u64) -> (f64, f64) {
         let mut blocks = self.full.clone();
         blocks.extend((self.filling.dt > 0.0).then_some(self.filling));
-        let estimate = total(&blocks).slowdown();
         if blocks.is_empty() {
-            return Estimate { estimate, lo: estimate, hi: estimate };
+            return (1.0, 1.0);
         }
         let mut random = SplitMix(seed);
         let mut drawn: Vec<f64> = (0..RESAMPLES)
@@ -126,8 +132,7 @@ impl Blocks {
             })
             .collect();
         drawn.sort_by(f64::total_cmp);
-        let (lo, hi) = (drawn[RESAMPLES * 25 / 1000], drawn[RESAMPLES * 975 / 1000]);
-        Estimate { estimate, lo: (lo.min(estimate) * (1.0 - MODEL_ERROR)).max(1.0), hi: hi.max(estimate) }
+        (drawn[RESAMPLES * 25 / 1000], drawn[RESAMPLES * 975 / 1000])
     }
 }
 

@@ -1,9 +1,9 @@
 //! One model's wait for one resource: its last seconds, and its episode from alarm to clear.
 //!
 //! Invariant: an episode opens only where an alarm (something changed) and an effect (it is felt)
-//! come together, its severity grows only, and its numbers cover what was felt: the quiet before the
-//! clear is left out. While it is open they cover the last seconds, so that they follow who hurts now;
-//! once it is cleared, all of it.
+//! come together, or where the last ten seconds show one that is chronic. Its severity grows only, and
+//! its numbers cover what was felt: the quiet before the clear is left out. While it is open they cover the
+//! last seconds, so that they follow who hurts now; once it is cleared, all of it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
         account::Account,
         episode::{Episode, EpisodeId, Evidence, Resource, Severity, Verdict},
         history::{History, LATE_AT_MOST, TOLD_OVER},
-        severity::{self, CALM_HOLD},
+        severity::{self, CALM_HOLD, Pace},
         verdict,
     },
     digest::Digest,
@@ -26,11 +26,23 @@ const MERGE_GAP: Duration = Duration::from_secs(5);
 /// While it is open, an episode is told anew this often.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the last ten seconds are looked at for what is chronic: often enough for what takes ten to
+/// show.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(1);
+
 /// Something changed; whether it is felt will show.
 #[derive(Debug, Clone, Copy)]
 struct Alarm {
     onset: AxisNsec,
     at: AxisNsec,
+}
+
+/// Why an episode opens.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    alarm: Alarm,
+    severity: Severity,
+    pace: Pace,
 }
 
 /// The effect is gone for now.
@@ -48,6 +60,7 @@ pub(crate) struct Tracked {
     alarm: Alarm,
     verdict_at: AxisNsec,
     pub(crate) severity: Severity,
+    pace: Pace,
     /// As last told.
     pub(crate) verdict: Verdict,
     cleared: Option<AxisNsec>,
@@ -65,12 +78,20 @@ pub(crate) struct Track {
     pub(crate) resource: Resource,
     pub(crate) history: History,
     alarm: Option<Alarm>,
+    /// When the last seconds were last looked at for what is chronic.
+    looked_back: AxisNsec,
     tracked: Option<Tracked>,
 }
 
 impl Track {
     pub(crate) fn new(resource: Resource) -> Self {
-        Self { resource, history: History::default(), alarm: None, tracked: None }
+        Self {
+            resource,
+            history: History::default(),
+            alarm: None,
+            looked_back: AxisNsec::default(),
+            tracked: None,
+        }
     }
 
     /// The episode that has not cleared.
@@ -112,17 +133,45 @@ impl Track {
         self.tell(node, who, now)
     }
 
+    /// What has changed and is felt, since when, and how badly.
+    fn sudden(&self) -> Option<Opening> {
+        let now = self.history.now();
+        let alarm = self.alarm?;
+        // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
+        let onset = alarm.onset.max(self.cleared()).max(now - TOLD_OVER);
+        let severity = severity::reached(&self.history, now.since(onset))?;
+        Some(Opening { alarm: Alarm { onset, at: alarm.at.max(onset) }, severity, pace: Pace::Sudden })
+    }
+
+    /// What raises no alarm, because it comes a little and often. An episode's own seconds do not count
+    /// again.
+    fn chronic(&mut self) -> Option<Opening> {
+        let now = self.history.now();
+        if now.since(self.looked_back) < LOOK_BACK_EVERY || now.since(self.cleared()) < TOLD_OVER {
+            return None;
+        }
+        self.looked_back = now;
+        let severity = severity::chronic(&self.history, now.0)?;
+        let felt = self.history.ticks().find(|tick| severity::is_felt(tick.span(), severity));
+        let onset = felt.map_or(now, |tick| tick.start).max(now - TOLD_OVER);
+        Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Chronic })
+    }
+
+    /// When the last episode ended; the beginning of time without one.
+    fn cleared(&self) -> AxisNsec {
+        self.tracked.as_ref().and_then(|tracked| tracked.cleared).unwrap_or_default()
+    }
+
     fn open(&mut self, node: &str, who: &Who) -> bool {
         let now = self.history.now();
-        let Some(alarm) = self.alarm else { return false };
-        // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
-        let before = self.tracked.as_ref().and_then(|tracked| tracked.cleared).unwrap_or_default();
-        let onset = alarm.onset.max(before).max(now - TOLD_OVER);
-        let Some(severity) = severity::reached(&self.history, now.since(onset)) else { return false };
+        let Some(opening) = self.sudden().or_else(|| self.chronic()) else { return false };
+        let Opening { alarm, severity, pace } = opening;
+        let onset = alarm.onset;
         match &mut self.tracked {
             Some(tracked) if tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP) => {
                 tracked.account.skip_to(onset);
                 tracked.severity = tracked.severity.max(severity);
+                tracked.pace = pace;
                 tracked.cleared = None;
                 tracked.calm = None;
                 tracked.began = onset;
@@ -130,9 +179,10 @@ impl Track {
             _ => {
                 self.tracked = Some(Tracked {
                     id: episode_id(node, who, self.resource, onset),
-                    alarm: Alarm { onset, at: alarm.at.max(onset) },
+                    alarm,
                     verdict_at: now,
                     severity,
+                    pace,
                     verdict: Verdict::Nobody,
                     cleared: None,
                     began: onset,
@@ -156,7 +206,7 @@ impl Track {
             &recent
         };
         let shares = verdict::shares(account);
-        let (verdict, margin) = verdict::judge(self.resource, &shares);
+        let (verdict, margin) = verdict::judge(self.resource, &shares, account.has_its_due());
         tracked.verdict = verdict;
         Some(Episode {
             id: tracked.id,
@@ -188,7 +238,7 @@ impl Tracked {
         let reached = severity::reached(history, now.since(self.began));
         let worse = reached.is_some_and(|reached| reached > self.severity);
         self.severity = self.severity.max(reached.unwrap_or(self.severity));
-        self.calm = if severity::is_calm(history, self.severity) {
+        self.calm = if severity::is_calm(history, self.severity, self.pace) {
             self.calm.or_else(|| Some(Calm { since: now, ended: self.last_felt(history) }))
         } else {
             None
@@ -237,6 +287,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
             evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled / 1e6)));
             let limit = account.cpu_limit_millicpu.filter(|_| account.throttled > 0.0);
             evidence.extend(limit.map(|millicpu| one("cpu_limit_millicpu", millicpu as f64)));
+            evidence.extend(account.entitled().map(|nsec| one("entitled_msec_per_sec", per_sec(nsec / 1e6))));
         }
         Resource::Io | Resource::GpuTime | Resource::GpuMemory | Resource::Cache => {}
     }

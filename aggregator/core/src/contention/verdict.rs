@@ -144,19 +144,22 @@ fn part(shares: &[Share], is: impl Fn(&Cause) -> bool) -> f64 {
     shares.iter().filter(|share| is(&share.cause)).map(|share| share.share).sum()
 }
 
-/// The verdict that the shares allow, and by how much the deciding share passes its gate.
-pub(crate) fn judge(resource: Resource, shares: &[Share]) -> (Verdict, f64) {
+/// The verdict that the shares allow, and by how much the deciding share passes its gate. Who has all that
+/// its requests entitle it to is not held up by those who take the rest: with a larger request it would have
+/// more, and without it they may come back.
+pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> (Verdict, f64) {
     if shares.is_empty() {
         return (Verdict::Nobody, 0.0);
     }
     let own =
         if resource == Resource::Memory { Verdict::MemoryOwnLimit } else { Verdict::SelfOversubscribed };
+    let others = if has_its_due { Verdict::OverEntitlement } else { Verdict::Neighbour };
     let gates = [
         (Verdict::SelfThrottled, part(shares, |cause| *cause == Cause::Throttle), THROTTLED_AT_LEAST),
         (own, part(shares, |cause| *cause == Cause::Own), OWN_AT_LEAST),
         (Verdict::Hypervisor, part(shares, |cause| *cause == Cause::Steal), STEAL_AT_LEAST),
         (Verdict::Unowned, part(shares, |cause| *cause == Cause::Unowned), UNOWNED_AT_LEAST),
-        (Verdict::Neighbour, part(shares, |cause| matches!(cause, Cause::Culprit(_))), CULPRITS_AT_LEAST),
+        (others, part(shares, |cause| matches!(cause, Cause::Culprit(_))), CULPRITS_AT_LEAST),
     ];
     let passed = gates.into_iter().find(|(_, share, gate)| share >= gate);
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))

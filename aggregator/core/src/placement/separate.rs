@@ -140,9 +140,10 @@ fn no_move_helps(episode: &Episode) -> String {
                 }
             }
         }
-        Verdict::Nobody | Verdict::OverEntitlement | Verdict::MemoryOwnLimit => {
-            "is not held up by another pod".to_owned()
+        Verdict::OverEntitlement => {
+            "has all the CPU that its request entitles it to, and needs a larger request".to_owned()
         }
+        Verdict::Nobody | Verdict::MemoryOwnLimit => "is not held up by another pod".to_owned(),
     };
     format!("{victim} on {} {reason}: other nodes for the scanners would not help", episode.node)
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use berth_core::{
     contention::{Cause, Confidence, Detector, Episode, Severity, Verdict},
-    frame::{Frame, Late, ThreadUse},
+    frame::{Frame, Late, Limits, Pressure, ThreadUse},
     who::Role,
 };
 use sim::{Container, Counted, Node, Played, START, Thread, Work, container};
@@ -263,6 +263,40 @@ fn a_burst_of_a_fifth_of_a_second_opens_nothing() {
         (0..10).map(|i| Thread::new(Work::Hog).during(3000 + i * 3000, 3200 + i * 3000)).collect();
     let played = Node::new(1, vec![model(), container("kernel", Role::Other, bursts)]).play(35_000);
     assert!(detect(&played.frames).is_empty());
+}
+
+#[test]
+fn who_is_held_up_a_little_and_often_is_told_so_and_once() {
+    let timer = scanner("timer", Thread::new(Work::Duty { on: 60, period: 500 }).during(5000, 45_000));
+    let told = detect(&Node::new(1, vec![model(), timer]).play(70_000).frames);
+    let (opened, first) = &told[0];
+    assert!(*opened <= 20_000, "told at {opened}");
+    assert!((1.05..1.3).contains(&first.slowdown.estimate), "{:?}", first.slowdown);
+    let end = last(&told);
+    assert_eq!((end.verdict, end.severity, end.id), (Verdict::Neighbour, Severity::Contended, first.id));
+    assert!(msec(end.cleared.unwrap()).abs_diff(45_000) <= 600, "cleared at {}", msec(end.cleared.unwrap()));
+    assert_eq!(told.iter().filter(|(_, episode)| episode.cleared.is_some()).count(), 1);
+}
+
+#[test]
+fn who_has_all_that_its_request_gives_is_told_to_ask_for_more() {
+    let verdict = |weight| {
+        let model = container("model", Role::Model, [Thread::new(Work::Serve { service: 5, every: 7 })]);
+        let mut frames =
+            Node::new(1, vec![model, scanner("scan", Thread::new(Work::Hog))]).play(20_000).frames;
+        for frame in &mut frames {
+            for (container, cpu_weight) in frame.containers.iter_mut().zip([weight, Some(100)]) {
+                container.limits = Some(Limits { cpu_weight, ..Limits::default() });
+            }
+            // The scanner wants all of the CPU, and has half of it.
+            let pressure = Pressure { cpu_full_usec: 50_000, ..Pressure::default() };
+            frame.containers[1].pressure = Some(pressure);
+        }
+        last(&detect(&frames)).verdict
+    };
+    assert_eq!(verdict(Some(100)), Verdict::OverEntitlement, "it has the half that it is entitled to");
+    assert_eq!(verdict(Some(300)), Verdict::Neighbour, "it is entitled to more");
+    assert_eq!(verdict(None), Verdict::Neighbour, "nobody knows what it is entitled to");
 }
 
 #[test]

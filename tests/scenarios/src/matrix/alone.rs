@@ -54,7 +54,7 @@ fn throttled(threads: u32) -> Cell {
         at_once,
         own: Some(Own::CpuLimit(LIMIT_CPUS)),
         expected: expected("self_throttled", "cpu", Vec::new()),
-        seeds: 6,
+        seeds: 4,
         ..Cell::of("own_cpu_limit", format!("refmodel{threads}"))
     }
 }

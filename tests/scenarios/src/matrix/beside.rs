@@ -1,6 +1,6 @@
 //! One suspect beside the victim, or on another CPU.
 
-use super::{Cell, HOG, nobody, refmodel, suspect};
+use super::{Cell, HOG, expected, nobody, refmodel, suspect};
 use crate::{plan::Suspect, suspects::Kind, timeline::Rhythm};
 use berth_cli::stage::DEFAULT_WEIGHT;
 
@@ -25,6 +25,7 @@ pub(super) fn cells() -> Vec<Cell> {
         }
         cells.push(quarter(threads));
     }
+    cells.push(over_request());
     cells.extend([Rhythm::Bursty, Rhythm::Periodic, Rhythm::Ramping].map(rhythmic));
     cells.extend(LOADS.map(|(load, _)| decoy(load)));
     cells.push(Cell {
@@ -45,6 +46,13 @@ fn quarter(threads: u32) -> Cell {
     cell.victim = refmodel(threads);
     cell.victim.weight = QUARTER.0;
     cell
+}
+
+/// A model that needs more than the half of the CPU that its weight gives it.
+fn over_request() -> Cell {
+    let cell = Cell::beside("cpu_over_request", "refmodel1-70-busy", vec![suspect(HOG)]);
+    let culprits = cell.expected.culprits.clone();
+    Cell { load: 0.7, seeds: 4, expected: expected("over_entitlement", "cpu", culprits), ..cell }
 }
 
 fn rhythmic(rhythm: Rhythm) -> Cell {

@@ -74,7 +74,13 @@ impl Said {
 
     /// It says that the victim does it to itself.
     pub(super) fn blames_self(&self) -> bool {
-        matches!(self.verdict, Verdict::SelfThrottled | Verdict::SelfOversubscribed | Verdict::MemoryOwnLimit)
+        matches!(
+            self.verdict,
+            Verdict::SelfThrottled
+                | Verdict::SelfOversubscribed
+                | Verdict::OverEntitlement
+                | Verdict::MemoryOwnLimit
+        )
     }
 }
 

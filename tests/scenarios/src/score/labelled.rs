@@ -69,7 +69,7 @@ impl Labelled {
     /// What should be found is the victim's own doing.
     pub(super) fn expects_self(&self) -> bool {
         let verdict = self.outcome.expected.verdict.as_str();
-        matches!(verdict, "self_throttled" | "self_oversubscribed" | "memory_own_limit")
+        matches!(verdict, "self_throttled" | "self_oversubscribed" | "over_entitlement" | "memory_own_limit")
     }
 
     /// The first block in which everything was on, for long enough to be judged by.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use berth::CpuList;
 use proptest::prelude::*;
 
 use super::*;

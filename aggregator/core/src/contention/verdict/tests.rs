@@ -22,8 +22,9 @@ fn names(shares: &[Share]) -> Vec<(String, f64)> {
 
 #[test]
 fn each_gate_is_passed_in_its_turn() {
-    let verdict =
-        |fixed, neighbour| judge(Resource::Cpu, &shares(&account(fixed, &[("scan", "scan-0", neighbour)]))).0;
+    let verdict = |fixed, neighbour| {
+        judge(Resource::Cpu, &shares(&account(fixed, &[("scan", "scan-0", neighbour)])), false).0
+    };
     assert_eq!(verdict([70.0, 0.0, 0.0, 0.0, 0.0], 30.0), Verdict::SelfThrottled);
     assert_eq!(verdict([60.0, 0.0, 0.0, 0.0, 0.0], 40.0), Verdict::Mixed);
     assert_eq!(verdict([0.0, 50.0, 0.0, 0.0, 0.0], 50.0), Verdict::SelfOversubscribed);
@@ -31,7 +32,9 @@ fn each_gate_is_passed_in_its_turn() {
     assert_eq!(verdict([0.0, 0.0, 0.0, 0.0, 50.0], 50.0), Verdict::Unowned);
     assert_eq!(verdict([20.0, 10.0, 5.0, 5.0, 5.0], 55.0), Verdict::Neighbour);
     assert_eq!(verdict([30.0, 20.0, 0.0, 0.0, 10.0], 40.0), Verdict::Mixed);
-    assert_eq!(judge(Resource::Cpu, &shares(&account([0.0; 5], &[]))).0, Verdict::Nobody);
+    let held_up = shares(&account([20.0, 10.0, 5.0, 5.0, 5.0], &[("scan", "scan-0", 55.0)]));
+    assert_eq!(judge(Resource::Cpu, &held_up, true).0, Verdict::OverEntitlement);
+    assert_eq!(judge(Resource::Cpu, &shares(&account([0.0; 5], &[])), false).0, Verdict::Nobody);
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Who else was on a victim's CPUs in a step: what each is to be blamed for, and what the victim is entitled
+//! to beside them.
+//!
+//! Who may not run on the victim's CPUs held none of them; of who may run on others too, they are taken to
+//! have had their part.
+
+use berth::CpuList;
+
+use crate::{
+    contention::{
+        decompose::Held,
+        step::{NodeHeld, Step},
+    },
+    frame::ContainerUse,
+};
+
+/// v2's `cpu.weight` of who asks for nothing.
+const DEFAULT_WEIGHT: u64 = 100;
+
+/// The others on the victim's CPUs.
+pub(crate) struct Rivals<'a> {
+    victim: &'a ContainerUse,
+    dt: f64,
+    node: Option<NodeHeld>,
+    on_victims_cpus: f64,
+    others: Vec<Rival<'a>>,
+}
+
+struct Rival<'a> {
+    container: &'a ContainerUse,
+    /// CPU time of the victim's CPUs.
+    ran: f64,
+    /// For how long it was there, running or waiting.
+    there: f64,
+    /// Among pods; system slices stand on another level.
+    weight: Option<f64>,
+}
+
+impl<'a> Rivals<'a> {
+    pub(crate) fn of(step: &'a Step, victim: &'a ContainerUse) -> Self {
+        let cpus = step.node.map(|node| node.cpus);
+        let rival = |(other, presence): (&'a ContainerUse, &f64)| {
+            let ran = other.usage_nsec as f64 * part_on(other.cpus.as_deref(), victim.cpus.as_deref(), cpus);
+            Rival { container: other, ran, there: ran * presence, weight: weight(other) }
+        };
+        let others = step.containers.iter().zip(&step.presences);
+        let rivals = others.filter(|(other, _)| other.key != victim.key).map(rival);
+        Self {
+            victim,
+            dt: step.dt_nsec as f64,
+            node: step.node,
+            on_victims_cpus: part_on(None, victim.cpus.as_deref(), cpus),
+            others: rivals.filter(|rival| rival.ran > 0.0).collect(),
+        }
+    }
+
+    /// What each is to be blamed for, in CPU time. Together the containers of pods are blamed for what they
+    /// ran, and each in proportion to its weight and to how long it was there: a run queue parts its CPU by
+    /// weight among those who are there, so a victim waits for each as long as that takes. Weights of system
+    /// slices stand on another level, so these are blamed for what they ran.
+    pub(crate) fn blame(&self) -> Vec<Held> {
+        let in_the_way = |rival: &Rival<'_>| rival.weight.map_or(0.0, |weight| weight * rival.there);
+        let pods = self.others.iter().filter(|rival| rival.weight.is_some());
+        let ran: f64 = pods.map(|rival| rival.ran).sum();
+        let part = ran / self.others.iter().map(in_the_way).sum::<f64>();
+        let held = |rival: &Rival<'_>| Held {
+            key: rival.container.key,
+            who: rival.container.who.clone(),
+            nsec: if rival.weight.is_some() { in_the_way(rival) * part } else { rival.ran },
+        };
+        self.others.iter().map(held).collect()
+    }
+
+    /// CPU time that the victim's weight, which follows from its request, gives it beside those who are
+    /// there, of what the system and work in no container leave: a pod has the part w / (sum of w) of its
+    /// CPUs (Documentation/admin-guide/cgroup-v2.rst, Weights). `None` where its weight or the node's use is
+    /// not known.
+    pub(crate) fn entitled_nsec(&self) -> Option<f64> {
+        let own = self.victim.limits?.cpu_weight.and(weight(self.victim))?;
+        let claim = |rival: &Rival<'_>| rival.weight.map(|weight| weight * (rival.there / self.dt).min(1.0));
+        let claims: f64 = self.others.iter().filter_map(claim).sum();
+        let system = self.others.iter().filter(|rival| rival.weight.is_none());
+        let outside = self.uncontained_nsec() + system.map(|rival| rival.ran).sum::<f64>();
+        Some((self.capacity_nsec()? - outside).max(0.0) * own / (own + claims))
+    }
+
+    /// CPU time that there was; `None` where the node's was not seen.
+    pub(crate) fn capacity_nsec(&self) -> Option<f64> {
+        self.node.map(|node| node.cpus * self.on_victims_cpus * self.dt)
+    }
+
+    /// What no container used of the victim's CPUs.
+    pub(crate) fn uncontained_nsec(&self) -> f64 {
+        let node = self.node.unwrap_or_default();
+        (node.irq_nsec + node.steal_nsec + node.unowned_nsec) * self.on_victims_cpus
+    }
+
+    /// The part of the node that is the victim's CPUs.
+    pub(crate) fn on_victims_cpus(&self) -> f64 {
+        self.on_victims_cpus
+    }
+}
+
+/// The kernel shows 0 for a group of the idle class.
+fn weight(of: &ContainerUse) -> Option<f64> {
+    let weight = of.limits.and_then(|limits| limits.cpu_weight).unwrap_or(DEFAULT_WEIGHT).max(1);
+    (!of.who.pod.is_empty()).then_some(weight as f64)
+}
+
+/// The part of what `other` used that can have been on CPUs of `victim`: `None` is all CPUs, of which the
+/// node has `cpus`. A list may name CPUs that the agent does not answer for; then it bounds nothing.
+fn part_on(other: Option<&CpuList>, victim: Option<&CpuList>, cpus: Option<f64>) -> f64 {
+    let within = |list: &&CpuList| cpus.is_some_and(|cpus| (list.len() as f64) < cpus);
+    let (other, victim) = (other.filter(within), victim.filter(within));
+    match (other, victim) {
+        (_, None) => 1.0,
+        (None, Some(victim)) => cpus.map_or(1.0, |cpus| victim.len() as f64 / cpus),
+        (Some(other), Some(victim)) => {
+            other.iter().filter(|cpu| victim.contains(*cpu)).count() as f64 / other.len() as f64
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        contention::fixtures::suspect,
+        frame::Limits,
+        who::{Role, Who},
+    };
+
+    const DT_NSEC: u64 = 100_000_000;
+
+    fn weighing(container: ContainerUse, cpu_weight: u64) -> ContainerUse {
+        let limits = Limits { cpu_weight: Some(cpu_weight), ..Limits::default() };
+        ContainerUse { limits: Some(limits), ..container }
+    }
+
+    fn system(container: ContainerUse) -> ContainerUse {
+        let who = Who { pod: String::new(), role: Role::Other, ..(*container.who).clone() };
+        ContainerUse { who: Arc::new(who), ..container }
+    }
+
+    /// Milliseconds of 100 on so many CPUs that the first is entitled to beside the others.
+    fn entitled_msec(cpus: f64, containers: Vec<ContainerUse>) -> Option<f64> {
+        let node = NodeHeld { cpus, ..NodeHeld::default() };
+        let step = Step::for_test(DT_NSEC, Some(node), containers);
+        Rivals::of(&step, &step.containers[0]).entitled_nsec().map(|nsec| (nsec / 1e6).round())
+    }
+
+    #[test]
+    fn its_weight_gives_it_its_part_beside_those_who_are_there() {
+        let model = || weighing(suspect(1, 20_000_000), 100);
+        let hog = |weight| weighing(suspect(2, 80_000_000), weight);
+        assert_eq!(entitled_msec(1.0, vec![model()]), Some(100.0));
+        assert_eq!(entitled_msec(1.0, vec![model(), weighing(suspect(2, 100_000_000), 100)]), Some(50.0));
+        assert_eq!(entitled_msec(1.0, vec![model(), hog(300)]), Some((100.0 / 3.4_f64).round()));
+        assert_eq!(entitled_msec(4.0, vec![model(), weighing(suspect(2, 400_000_000), 300)]), Some(100.0));
+    }
+
+    #[test]
+    fn what_the_system_takes_is_nobodys_due_and_what_is_not_known_is_not_guessed() {
+        let model = || weighing(suspect(1, 20_000_000), 100);
+        assert_eq!(entitled_msec(1.0, vec![model(), system(suspect(2, 40_000_000))]), Some(60.0));
+        assert_eq!(entitled_msec(1.0, vec![suspect(1, 20_000_000)]), None);
+        assert_eq!(entitled_msec(1.0, vec![system(model())]), None);
+        let step = Step::for_test(DT_NSEC, None, vec![model()]);
+        assert_eq!(Rivals::of(&step, &step.containers[0]).entitled_nsec(), None);
+    }
+}
