@@ -32,8 +32,6 @@ pub(crate) struct Split {
     pub(crate) work: f64,
     /// CPU time that it could have had; 0 where the node's was not seen.
     pub(crate) capacity: f64,
-    /// The part of it that its requests entitle it to; `None` where they are not known.
-    pub(crate) entitled: Option<f64>,
     /// Throttled, own, irq, steal, unowned and others together.
     pub(crate) wait: f64,
     pub(crate) throttled: f64,
@@ -56,6 +54,8 @@ pub(crate) struct Held {
     pub(crate) key: ContainerKey,
     pub(crate) who: WhoRef,
     pub(crate) nsec: f64,
+    /// CPU time that the victim would have had at this one's per weight; 0 where weights are not known.
+    pub(crate) fair_nsec: f64,
 }
 
 /// Amounts that did not fit their step. Corrections may leave a column below zero, or the throttled
@@ -96,7 +96,6 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         run: threads.run_nsec as f64,
         work: threads.run_nsec as f64,
         capacity: rivals.capacity_nsec().unwrap_or_default(),
-        entitled: rivals.entitled_nsec(),
         wait,
         throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),

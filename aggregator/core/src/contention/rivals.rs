@@ -1,5 +1,5 @@
-//! Who else was on a victim's CPUs in a step: what each is to be blamed for, and what the victim is entitled
-//! to beside them.
+//! Who else was on a victim's CPUs in a step: what each is to be blamed for, and how it fared beside the
+//! victim.
 //!
 //! Who may not run on the victim's CPUs held none of them; of who may run on others too, they are taken to
 //! have had their part.
@@ -63,25 +63,14 @@ impl<'a> Rivals<'a> {
         let pods = self.others.iter().filter(|rival| rival.weight.is_some());
         let ran: f64 = pods.map(|rival| rival.ran).sum();
         let part = ran / self.others.iter().map(in_the_way).sum::<f64>();
+        let own_weight = self.victim.limits.and_then(|limits| limits.cpu_weight).and(weight(self.victim));
         let held = |rival: &Rival<'_>| Held {
             key: rival.container.key,
             who: rival.container.who.clone(),
             nsec: if rival.weight.is_some() { in_the_way(rival) * part } else { rival.ran },
+            fair_nsec: own_weight.zip(rival.weight).map_or(0.0, |(own, its)| rival.ran / its * own),
         };
         self.others.iter().map(held).collect()
-    }
-
-    /// CPU time that the victim's weight, which follows from its request, gives it beside those who are
-    /// there, of what the system and work in no container leave: a pod has the part w / (sum of w) of its
-    /// CPUs (Documentation/admin-guide/cgroup-v2.rst, Weights). `None` where its weight or the node's use is
-    /// not known.
-    pub(crate) fn entitled_nsec(&self) -> Option<f64> {
-        let own = self.victim.limits?.cpu_weight.and(weight(self.victim))?;
-        let claim = |rival: &Rival<'_>| rival.weight.map(|weight| weight * (rival.there / self.dt).min(1.0));
-        let claims: f64 = self.others.iter().filter_map(claim).sum();
-        let system = self.others.iter().filter(|rival| rival.weight.is_none());
-        let outside = self.uncontained_nsec() + system.map(|rival| rival.ran).sum::<f64>();
-        Some((self.capacity_nsec()? - outside).max(0.0) * own / (own + claims))
     }
 
     /// CPU time that there was; `None` where the node's was not seen.
@@ -118,56 +107,5 @@ fn part_on(other: Option<&CpuList>, victim: Option<&CpuList>, cpus: Option<f64>)
         (Some(other), Some(victim)) => {
             other.iter().filter(|cpu| victim.contains(*cpu)).count() as f64 / other.len() as f64
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::{
-        contention::fixtures::suspect,
-        frame::Limits,
-        who::{Role, Who},
-    };
-
-    const DT_NSEC: u64 = 100_000_000;
-
-    fn weighing(container: ContainerUse, cpu_weight: u64) -> ContainerUse {
-        let limits = Limits { cpu_weight: Some(cpu_weight), ..Limits::default() };
-        ContainerUse { limits: Some(limits), ..container }
-    }
-
-    fn system(container: ContainerUse) -> ContainerUse {
-        let who = Who { pod: String::new(), role: Role::Other, ..(*container.who).clone() };
-        ContainerUse { who: Arc::new(who), ..container }
-    }
-
-    /// Milliseconds of 100 on so many CPUs that the first is entitled to beside the others.
-    fn entitled_msec(cpus: f64, containers: Vec<ContainerUse>) -> Option<f64> {
-        let node = NodeHeld { cpus, ..NodeHeld::default() };
-        let step = Step::for_test(DT_NSEC, Some(node), containers);
-        Rivals::of(&step, &step.containers[0]).entitled_nsec().map(|nsec| (nsec / 1e6).round())
-    }
-
-    #[test]
-    fn its_weight_gives_it_its_part_beside_those_who_are_there() {
-        let model = || weighing(suspect(1, 20_000_000), 100);
-        let hog = |weight| weighing(suspect(2, 80_000_000), weight);
-        assert_eq!(entitled_msec(1.0, vec![model()]), Some(100.0));
-        assert_eq!(entitled_msec(1.0, vec![model(), weighing(suspect(2, 100_000_000), 100)]), Some(50.0));
-        assert_eq!(entitled_msec(1.0, vec![model(), hog(300)]), Some((100.0 / 3.4_f64).round()));
-        assert_eq!(entitled_msec(4.0, vec![model(), weighing(suspect(2, 400_000_000), 300)]), Some(100.0));
-    }
-
-    #[test]
-    fn what_the_system_takes_is_nobodys_due_and_what_is_not_known_is_not_guessed() {
-        let model = || weighing(suspect(1, 20_000_000), 100);
-        assert_eq!(entitled_msec(1.0, vec![model(), system(suspect(2, 40_000_000))]), Some(60.0));
-        assert_eq!(entitled_msec(1.0, vec![suspect(1, 20_000_000)]), None);
-        assert_eq!(entitled_msec(1.0, vec![system(model())]), None);
-        let step = Step::for_test(DT_NSEC, None, vec![model()]);
-        assert_eq!(Rivals::of(&step, &step.containers[0]).entitled_nsec(), None);
     }
 }

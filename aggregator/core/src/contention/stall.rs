@@ -163,6 +163,7 @@ fn hand_out(split: &mut Split, wait: f64, amounts: &[(&ContainerUse, f64)], own:
         key: other.key,
         who: other.who.clone(),
         nsec: wait * amount / whole,
+        fair_nsec: 0.0,
     };
     split.others = amounts.iter().map(held).filter(|held| held.nsec > 0.0).collect();
 }

@@ -287,7 +287,9 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
             evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled / 1e6)));
             let limit = account.cpu_limit_millicpu.filter(|_| account.throttled > 0.0);
             evidence.extend(limit.map(|millicpu| one("cpu_limit_millicpu", millicpu as f64)));
-            evidence.extend(account.entitled().map(|nsec| one("entitled_msec_per_sec", per_sec(nsec / 1e6))));
+            if account.has_its_due() {
+                evidence.push(one("entitled_msec_per_sec", per_sec(account.fair_nsec() / 1e6)));
+            }
         }
         Resource::Io | Resource::GpuTime | Resource::GpuMemory | Resource::Cache => {}
     }

@@ -105,8 +105,9 @@ pub(crate) fn shares(account: &Account) -> Vec<Share> {
 /// The culprits worth listing, and what the rest held.
 fn culprits(account: &Account) -> (Vec<(Cause, f64)>, f64) {
     let mut groups: BTreeMap<Group<'_>, Culprit> = BTreeMap::new();
-    for (who, nsec) in account.others.values() {
-        groups.entry(group(who)).or_insert_with(|| Culprit::new(who)).add(who, *nsec);
+    for other in account.others.values() {
+        let culprit = groups.entry(group(&other.who)).or_insert_with(|| Culprit::new(&other.who));
+        culprit.add(&other.who, other.nsec);
     }
     let mut listed: Vec<Culprit> = groups.into_values().collect();
     listed.sort_by(|a, b| b.nsec.total_cmp(&a.nsec).then_with(|| a.who.cmp(&b.who)));
@@ -145,8 +146,7 @@ fn part(shares: &[Share], is: impl Fn(&Cause) -> bool) -> f64 {
 }
 
 /// The verdict that the shares allow, and by how much the deciding share passes its gate. Who has all that
-/// its requests entitle it to is not held up by those who take the rest: with a larger request it would have
-/// more, and without it they may come back.
+/// its request entitles it to is not held up by those who take the rest: these take no more than is theirs.
 pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> (Verdict, f64) {
     if shares.is_empty() {
         return (Verdict::Nobody, 0.0);

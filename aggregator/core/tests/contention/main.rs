@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use berth_core::{
     contention::{Cause, Confidence, Detector, Episode, Severity, Verdict},
-    frame::{Frame, Late, Limits, Pressure, ThreadUse},
+    frame::{Frame, Late, Limits, ThreadUse},
     who::Role,
 };
 use sim::{Container, Counted, Node, Played, START, Thread, Work, container};
@@ -288,9 +288,6 @@ fn who_has_all_that_its_request_gives_is_told_to_ask_for_more() {
             for (container, cpu_weight) in frame.containers.iter_mut().zip([weight, Some(100)]) {
                 container.limits = Some(Limits { cpu_weight, ..Limits::default() });
             }
-            // The scanner wants all of the CPU, and has half of it.
-            let pressure = Pressure { cpu_full_usec: 50_000, ..Pressure::default() };
-            frame.containers[1].pressure = Some(pressure);
         }
         last(&detect(&frames)).verdict
     };

@@ -1,5 +1,8 @@
 use super::*;
-use crate::contention::fixtures::{key, who};
+use crate::contention::{
+    account::Other,
+    fixtures::{key, who},
+};
 
 fn account(fixed: [f64; 5], others: &[(&str, &str, f64)]) -> Account {
     let mut account = Account::default();
@@ -7,7 +10,7 @@ fn account(fixed: [f64; 5], others: &[(&str, &str, f64)]) -> Account {
     account.others = others
         .iter()
         .zip(1..)
-        .map(|((owner, pod, nsec), number)| (key(number), (who(owner, pod), *nsec)))
+        .map(|((owner, pod, nsec), number)| (key(number), Other::new(who(owner, pod), *nsec)))
         .collect();
     account
 }
