@@ -1,5 +1,7 @@
 //! A real Kubernetes on this machine: what it is made of, and how Berth lives in it.
 
+#[path = "cluster/classes.rs"]
+mod classes;
 #[path = "cluster/contention.rs"]
 mod contention;
 #[path = "cluster/door.rs"]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use berth_kit::{Running, program, wait_for};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(crate) const MODEL: &str = "certifai-ref-models";
 
 /// Above what the model's own noise shows, and far below what it can do on a CPU of its own: about one
 /// seventh of it.
-const REQUESTS_PER_SEC: u32 = 30;
+pub(crate) const REQUESTS_PER_SEC: &str = "30";
 
 const MODEL_YAML: &str = include_str!("../../deploy/examples/model.yaml");
 const SCANNER_YAML: &str = include_str!("../../deploy/examples/scanner.yaml");
@@ -53,6 +53,15 @@ pub(crate) fn scanner(name: &str, cpu_limit: &str) -> Value {
     container["args"] = json!([]);
     container["resources"]["limits"] = json!({"cpu": cpu_limit});
     scanner
+}
+
+/// `berth load` of the guide's rows on the model's pod, from this machine.
+pub(crate) fn load(pod: &Pod) -> Command {
+    let payload = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/payload.csv");
+    let mut command = apart(program("berth-cli", "berth"));
+    command.args(["load", &format!("http://{}:5111/breast_cancer/predict", pod.address)]);
+    command.arg("--payload").arg(payload).args(["--label-column", "label"]);
+    command
 }
 
 /// Requests, as `berth load` sends them from this machine, until it is dropped.
@@ -101,11 +110,8 @@ impl Stage {
 
     /// Sends requests to the model's pod.
     pub(crate) fn requests(&self, pod: &Pod) -> Requests {
-        let payload = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/payload.csv");
-        let mut command = apart(program("berth-cli", "berth"));
-        command.args(["load", &format!("http://{}:5111/breast_cancer/predict", pod.address)]);
-        command.arg("--payload").arg(payload).args(["--label-column", "label"]);
-        command.args(["--rate", &REQUESTS_PER_SEC.to_string(), "-z", "10m"]);
+        let mut command = load(pod);
+        command.args(["--rate", REQUESTS_PER_SEC, "-z", "10m"]);
         Requests(Running::start(&mut command, self.scratch.path().join("requests.log")))
     }
 }

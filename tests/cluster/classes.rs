@@ -1,0 +1,146 @@
+//! One trial of each class of contention with pods: the label is what requests measured, never what was
+//! started.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::thread;
+
+use berth_kit::{Running, wait_every};
+use serde_json::{Value, json};
+
+use crate::{
+    shell::{ASK_AGAIN, apart, list, text},
+    shop::{MODEL, NAMESPACE, Pod, REQUESTS_PER_SEC, load, model, scanner},
+    stage::{SOON, Stage},
+};
+
+/// From here on a model is hurt, and must be found.
+const HURT: f64 = 1.25;
+
+/// Long enough that a verdict is said and holds, and short enough for five of them.
+const RUN: &str = "10s";
+
+/// Each when its time has come.
+const STEADY: [&str; 2] = ["--rate", REQUESTS_PER_SEC];
+
+/// More at a time than there is CPU for.
+const FLOOD: [&str; 2] = ["--in-flight", "12"];
+
+/// Less than the steady requests need, so that the limit stops them.
+const CPU_LIMIT: &str = "100m";
+
+const NEIGHBOUR: &str = "certifai-scan";
+const ELSEWHERE: &str = "other-scan";
+
+/// What a run of requests measured, and what reports said of the model meanwhile.
+struct Seen {
+    service_mean_usec: f64,
+    /// The verdict of the open episode on CPU time and the owner that it names first, report by report.
+    told: Vec<(String, String)>,
+}
+
+impl Seen {
+    /// How much longer a request takes than in `alone`, with what was said last.
+    fn beside(&self, alone: &Self) -> (f64, &str, &str) {
+        let (verdict, culprit) = self.told.last().map_or(("", ""), |(verdict, culprit)| (verdict, culprit));
+        (self.service_mean_usec / alone.service_mean_usec, verdict, culprit)
+    }
+}
+
+/// The verdict of the open episode of this pod on CPU time, and the owner that it names first.
+fn open_episode(report: &Value, pod: &str) -> Option<(String, String)> {
+    let episode = list(report, "/episodes").iter().find(|episode| {
+        episode["cleared"].is_null()
+            && text(episode, "/victim/pod") == pod
+            && text(episode, "/resource") == "cpu"
+    })?;
+    let owners = list(episode, "/shares").iter().map(|share| text(share, "/who/owner_name"));
+    let first = owners.into_iter().find(|owner| !owner.is_empty()).unwrap_or_default();
+    Some((text(episode, "/verdict").to_owned(), first.to_owned()))
+}
+
+impl Stage {
+    /// Sends requests to a pod, and looks at reports until they end.
+    fn observe(&self, pod: &Pod, flags: &[&str]) -> Seen {
+        let mut command = load(pod);
+        command.args(["-z", RUN, "-o", "json"]).args(flags);
+        let run = thread::spawn(move || command.output().unwrap());
+        let mut told = Vec::new();
+        wait_every(ASK_AGAIN, "the requests to end", SOON, || {
+            let report = self.shell.berth("report -A")?;
+            told.extend(open_episode(&report, &pod.name));
+            run.is_finished().then_some(())
+        });
+        let output = run.join().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let mean = result.pointer("/service/mean_usec").and_then(Value::as_f64);
+        assert!(mean.is_some(), "{result}: {}", String::from_utf8_lossy(&output.stderr));
+        let service_mean_usec = mean.unwrap_or_default();
+        Seen { service_mean_usec, told }
+    }
+
+    /// Ends a Deployment, and waits until its pods are gone.
+    fn end(&self, deployment: &str) {
+        self.shell.must(&format!("kubectl delete -n {NAMESPACE} deployment/{deployment}"));
+        wait_every(ASK_AGAIN, "its pods to go", SOON, || self.pods(deployment).is_empty().then_some(()));
+    }
+}
+
+#[test]
+fn each_class_is_told_from_the_others() {
+    let Some(stage) = Stage::with_berth() else { return };
+    stage.open_shop();
+    let victim = stage.start_on("node-a", &model(&json!({})));
+
+    stage.start_on("node-b", &scanner(ELSEWHERE, "500m"));
+    let alone = stage.observe(&victim, &STEADY);
+    let blamed = |(verdict, _): &(String, String)| verdict == "neighbour" || verdict.starts_with("self_");
+    assert!(!alone.told.iter().any(blamed), "nobody hurts it but what this machine does: {:?}", alone.told);
+    stage.end(ELSEWHERE);
+
+    stage.start_on("node-a", &scanner(NEIGHBOUR, "1"));
+    let seen = stage.observe(&victim, &STEADY);
+    let (slowdown, verdict, culprit) = seen.beside(&alone);
+    eprintln!("beside a scanner: {slowdown:.2} times as long, {verdict} {culprit}");
+    assert!(slowdown >= HURT, "a scanner on its CPU did not hurt it: {slowdown}");
+    assert_eq!((verdict, culprit), ("neighbour", NEIGHBOUR), "{:?}", seen.told);
+    stage.end(NEIGHBOUR);
+
+    let mut hog = apart("sh");
+    // On the node's CPU, in none of its pods.
+    hog.args(["-c", "exec taskset -c 0 sh -c 'while :; do :; done'"]);
+    let hog = Running::start(&mut hog, stage.scratch.path().join("hog.log"));
+    let seen = stage.observe(&victim, &STEADY);
+    drop(hog);
+    let (slowdown, verdict, culprit) = seen.beside(&alone);
+    eprintln!("beside work in no pod: {slowdown:.2} times as long, {verdict} {culprit}");
+    assert!(slowdown >= HURT, "work on its CPU did not hurt it: {slowdown}");
+    assert_eq!(verdict, "unowned", "{:?}", seen.told);
+    stage.end(MODEL);
+
+    let crowd = model_with(&json!({"args": ["--bind=0.0.0.0:5111", "--workers=16"]}));
+    let victim = stage.start_on("node-a", &crowd);
+    let seen = stage.observe(&victim, &FLOOD);
+    let (slowdown, verdict, _) = seen.beside(&alone);
+    eprintln!("twelve requests at a time on one CPU: {slowdown:.2} times as long, {verdict}");
+    assert!(slowdown >= HURT, "its own requests did not hold each other up: {slowdown}");
+    assert_eq!(verdict, "self_oversubscribed", "{:?}", seen.told);
+    stage.end(MODEL);
+
+    let limited = model_with(&json!({"resources": {"limits": {"cpu": CPU_LIMIT}}}));
+    let victim = stage.start_on("node-a", &limited);
+    let seen = stage.observe(&victim, &STEADY);
+    let (slowdown, verdict, _) = seen.beside(&alone);
+    eprintln!("under a CPU limit of {CPU_LIMIT}: {slowdown:.2} times as long, {verdict}");
+    assert!(slowdown >= HURT, "its limit did not stop it: {slowdown}");
+    assert_eq!(verdict, "self_throttled", "{:?}", seen.told);
+}
+
+/// The tutorial's model, whose container is joined with `container`.
+fn model_with(container: &Value) -> Value {
+    let mut model = model(&json!({}));
+    for (key, value) in container.as_object().unwrap() {
+        model["spec"]["template"]["spec"]["containers"][0][key] = value.clone();
+    }
+    model
+}
