@@ -44,12 +44,14 @@ tools: ## Fetch what the tests need beside Rust, into the cache folder
 	tests/tools.sh "$(BERTH_CACHE)/tools"
 
 accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it was stopped; as root on Linux
-	$(TARGET)/accuracy run --dir "$(ACCURACY)" --tools "$$(tests/scenarios/tools.sh "$(BERTH_CACHE)")"
+	$(TARGET)/accuracy run --dir "$(ACCURACY)" --tools "$$(tests/scenarios/tools.sh "$(BERTH_CACHE)")" \
+		--perf "$$(tests/scenarios/perf.sh "$(BERTH_CACHE)")"
 	for swings in "" --swings; do $(TARGET)/accuracy soak --dir "$(ACCURACY)" $$swings; done
 	$(TARGET)/accuracy score --report --dir "$(ACCURACY)" --svg docs/accuracy.svg >docs/accuracy.md
 
 accuracy-tools: ## Fetch the programs that the trials use, into the cache folder
 	@tests/scenarios/tools.sh "$(BERTH_CACHE)" >/dev/null
+	@tests/scenarios/perf.sh "$(BERTH_CACHE)" >/dev/null
 
 images: ## Build every image, to push or to load into kind: make images ENGINE=podman REGISTRY=registry.example/me
 	@for image in $(IMAGE_NAMES); do \

@@ -248,6 +248,12 @@ impl Group {
         CpuMeter { file: dir.join(if unified { "cpu.stat" } else { "cpuacct.usage" }), unified }
     }
 
+    /// What lists its threads.
+    pub fn thread_list(&self) -> ThreadList {
+        let file = if self.hierarchies.unified { "cgroup.threads" } else { "tasks" };
+        ThreadList { file: self.hierarchies.cpu.join(&self.path).join(file) }
+    }
+
     /// A command line that enters this group and then becomes `program`: the program never runs
     /// outside, not even for its first instruction.
     pub fn entering(&self, program: &Path) -> tokio::process::Command {
@@ -296,6 +302,21 @@ impl CpuMeter {
             text.trim().parse().ok().map(Duration::from_nanos)
         };
         used.with_context(|| format!("parse {}", self.file.display()))
+    }
+}
+
+/// Lists the threads of a group.
+#[derive(Debug, Clone)]
+pub struct ThreadList {
+    file: PathBuf,
+}
+
+impl ThreadList {
+    /// Those that it has now, by number.
+    pub fn read(&self) -> anyhow::Result<Vec<u32>> {
+        let text = fs::read_to_string(&self.file).with_context(|| format!("read {}", self.file.display()))?;
+        let tids: Result<_, _> = text.lines().map(str::parse).collect();
+        tids.with_context(|| format!("parse {}", self.file.display()))
     }
 }
 

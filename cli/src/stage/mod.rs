@@ -9,7 +9,7 @@ mod cpus;
 mod example;
 mod programs;
 
-pub use cgroups::{CpuMeter, DEFAULT_WEIGHT, Group, Hierarchies, QUOTA_PERIOD};
+pub use cgroups::{CpuMeter, DEFAULT_WEIGHT, Group, Hierarchies, QUOTA_PERIOD, ThreadList};
 pub use cpus::Cpus;
 pub use example::example_payload;
 pub use programs::{Binaries, Program};

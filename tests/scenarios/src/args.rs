@@ -29,6 +29,9 @@ enum Command {
         /// What tools.sh fetched; without it only trials of this tree's own programs are run
         #[arg(long, value_name = "DIR")]
         tools: Option<PathBuf>,
+        /// What records who ran while a victim waited; perf.sh prints where it is
+        #[arg(long, value_name = "FILE", default_value = "perf")]
+        perf: PathBuf,
         /// Only trials with this in their id
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
@@ -105,14 +108,17 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             print(&page.markdown)
         }
-        Command::Run { dir, tools, only, short } => {
+        Command::Run { dir, tools, perf, only, short } => {
             let mut trials = if short { matrix::short() } else { matrix::trials() };
             trials.retain(|trial| trial.id.contains(&only));
             if trials.is_empty() {
                 let message = format!("--only {only}: no trial has that in its id; see accuracy list");
                 return Err(Failure::new(Exit::Usage, message).into());
             }
-            on_bench(async |all| run::run(&Bench::new(dir, tools, all)?, trials).await)
+            on_bench(async |all| {
+                let bench = Bench::new(dir, tools, all)?.with_perf(perf).await;
+                run::run(&bench, trials).await
+            })
         }
         Command::Soak { dir, seconds, seed, models, load_cpus, swings } => {
             let told = soak::Told { seconds, seed, models, load_cpus, swings };

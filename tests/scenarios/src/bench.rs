@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use berth_cli::stage::{Binaries, Cpus, Hierarchies};
 
-use crate::{costs::Costs, machine::Machine, tools::Tools};
+use crate::{costs::Costs, machine::Machine, oracle::Perf, tools::Tools};
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Bench {
     pub binaries: Binaries,
     /// Fetched by `tools.sh`.
     pub tools: Tools,
+    /// Records who ran while a victim waited; `None` where nothing does.
+    pub perf: Option<Perf>,
     /// Where cgroups are made.
     pub hierarchies: Hierarchies,
     /// The victim's CPU.
@@ -39,6 +41,14 @@ impl Bench {
         let (node, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
         let machine = Machine::this(&hierarchies, &all);
         let (costs, tools) = (Costs::kept_in(&dir)?, Tools::in_folder(tools));
-        Ok(Self { binaries, tools, hierarchies, node, rest, all, machine, dir, costs })
+        Ok(Self { binaries, tools, perf: None, hierarchies, node, rest, all, machine, dir, costs })
+    }
+
+    /// These, with a perf, if it works here; if not, says why.
+    #[must_use]
+    pub async fn with_perf(mut self, program: PathBuf) -> Self {
+        let tried = Perf::try_out(program).await;
+        self.perf = tried.inspect_err(|error| eprintln!("no trial records who ran: {error:#}")).ok();
+        self
     }
 }

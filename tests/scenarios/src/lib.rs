@@ -21,6 +21,7 @@ pub mod load;
 pub mod machine;
 pub mod matrix;
 pub mod meter;
+pub mod oracle;
 pub mod parts;
 pub mod plan;
 pub mod result;

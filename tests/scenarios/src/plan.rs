@@ -4,7 +4,7 @@
 //! Deliberately absent: which trials there are; that is the matrix.
 
 use crate::{
-    blocks::{self, Block},
+    blocks::{self, Block, Phase},
     result::{Expected, Half},
     suspects,
     timeline::Rhythm,
@@ -131,6 +131,14 @@ impl Trial {
     pub fn blocks(&self) -> Vec<Block> {
         let parts = self.parts().len();
         if self.subsets { blocks::subsets(parts, self.seed) } else { blocks::pairs(parts, self.seed) }
+    }
+
+    /// The block by whose end verdicts are judged, if others should be blamed for what is seen on the
+    /// victim's CPU.
+    pub fn blamed_block(&self) -> Option<Block> {
+        let blames = self.expected.verdict == "neighbour" && self.expected.resource == "cpu";
+        let judged = |block: &Block| block.phase == Phase::Detect && !block.on.is_empty();
+        self.blocks().into_iter().find(judged).filter(|_| blames)
     }
 
     /// What it needs from the tools.

@@ -54,6 +54,9 @@ pub struct Outcome {
     pub response_slowdown: Option<Interval>,
     /// Parts of the added service time, by Shapley; empty unless every subset was measured.
     pub shapley: Vec<Share>,
+    /// Who ran while the victim waited; null where that was not recorded, or not whole.
+    #[serde(default)]
+    pub switches: Option<Switches>,
     /// Every revision that a watcher was told, in order.
     pub live: Vec<Revision>,
     /// Others took more of the victim's CPU than a label can bear.
@@ -166,6 +169,26 @@ pub struct Share {
     pub name: String,
     /// Of the whole; below 0 if the victim was faster with it.
     pub share: f64,
+}
+
+/// Who ran on the victim's CPU while threads of it waited to run, in the block whose parts were all on to be
+/// detected: parts of that wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Switches {
+    /// Each suspect's.
+    pub shares: Vec<Share>,
+    /// The victim's own threads'.
+    pub own: f64,
+    /// Everybody else's: bystanders, the kernel, other work of the machine.
+    pub others: f64,
+    /// The whole, in seconds of all threads.
+    pub waited_sec: f64,
+    /// How long was recorded.
+    pub seen_sec: f64,
+    /// Events of the scheduler.
+    pub events: u64,
+    /// Those that found no room.
+    pub lost_events: u64,
 }
 
 /// One revision of an episode, as a watcher was told.

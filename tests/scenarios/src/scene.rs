@@ -12,7 +12,7 @@ mod model;
 use std::{path::Path, process, time::Duration};
 
 use anyhow::Context as _;
-use berth_cli::stage::{Group, Hierarchies, Program};
+use berth_cli::stage::{Group, Hierarchies, Program, ThreadList};
 use berth_loadgen::Model as LoadModel;
 use tokio::task::JoinSet;
 
@@ -24,6 +24,7 @@ use crate::{
     bench::Bench,
     load::{self, Shape},
     meter::Meters,
+    oracle::Owner,
     plan::{Own, Trial},
     suspects,
 };
@@ -197,6 +198,13 @@ impl Scene {
         let beside = all.filter(|suspect| !suspect.elsewhere).map(|suspect| suspect.group.cpu_meter());
         let victim = self.model.group.cpu_meter();
         Meters { cpu, ours: beside.chain([victim.clone()]).collect(), victim }
+    }
+
+    /// Lists of the victim's threads and of each suspect's, in their order.
+    pub fn thread_lists(&self) -> Vec<(Owner, ThreadList)> {
+        let suspects = (0..).zip(&self.suspects);
+        let suspects = suspects.map(|(number, one)| (Owner::Suspect(number), one.group.thread_list()));
+        std::iter::once((Owner::Victim, self.model.group.thread_list())).chain(suspects).collect()
     }
 
     /// The command lines of the suspects, in their order.

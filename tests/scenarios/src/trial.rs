@@ -17,8 +17,9 @@ use crate::{
     label, live,
     load::{self, Shape},
     meter::{DISTURBED_CPUS, Use},
+    oracle::{Recording, Tracer},
     plan::{self, Trial},
-    result::{self, BlockDone, Outcome, Revision, Second},
+    result::{self, BlockDone, Outcome, Revision, Second, Switches},
     scene::Scene,
     timeline::{self, Toggle},
     trace::{self, Recorder},
@@ -38,6 +39,7 @@ struct Seen {
     /// When each block's last switch was made, from the start.
     block_starts: Vec<Duration>,
     live: Vec<Revision>,
+    recording: Option<Recording>,
 }
 
 /// Runs a trial to its end.
@@ -47,10 +49,11 @@ pub async fn run(bench: &Bench, trial: &Trial) -> anyhow::Result<Outcome> {
     known(&server, &mut scene).await?;
     let file = trace::file(&bench.dir, &trial.id);
     let recorder = Recorder::start(&bench.binaries, &scene.server, file, &bench.rest, scene.folder())?;
-    let seen = observe(bench, trial, &mut scene, &server).await?;
+    let mut seen = observe(bench, trial, &mut scene, &server).await?;
     recorder.finish().await?;
     scene.check()?;
-    let outcome = outcome(bench, trial, &scene, seen);
+    let switches = switches(trial, seen.recording.take()).await;
+    let outcome = Outcome { switches, ..outcome(bench, trial, &scene, seen) };
     scene.strike().await;
     Ok(outcome)
 }
@@ -79,6 +82,7 @@ async fn observe(bench: &Bench, trial: &Trial, scene: &mut Scene, server: &Serve
     };
     let door = scene.model.door.clone();
     let meters = scene.meters(bench.node.first());
+    let tracer = tracer(bench, trial, scene);
     let axis = Axis::beginning_in(load::START_LEAD);
     let mut seen = Vec::new();
     let run = async {
@@ -86,13 +90,39 @@ async fn observe(bench: &Bench, trial: &Trial, scene: &mut Scene, server: &Serve
             load::run(&door, shape, Some(axis.start())),
             meters.watch(axis, seconds),
             switch(bench, trial, scene, axis, &blocks),
+            record(tracer, axis),
         )
     };
-    let (intervals, uses, block_starts) = tokio::select! {
+    let (intervals, uses, block_starts, recording) = tokio::select! {
         run = run => run?,
         lost = live::watch(server, &mut seen) => return Err(lost.err().unwrap_or_else(|| anyhow::anyhow!("no watch"))),
     };
-    Ok(Seen { axis, intervals, uses, block_starts, live: seen })
+    Ok(Seen { axis, intervals, uses, block_starts, live: seen, recording })
+}
+
+/// What records who ran, where it can and the trial is one of those that are judged by it.
+fn tracer(bench: &Bench, trial: &Trial, scene: &Scene) -> Option<Tracer> {
+    let (perf, block) = bench.perf.clone().zip(trial.blamed_block())?;
+    Some(Tracer {
+        perf,
+        cpu: bench.node.first(),
+        rest: bench.rest.clone(),
+        lists: scene.thread_lists(),
+        block: block.start..block.end,
+        folder: scene.folder().to_owned(),
+    })
+}
+
+/// A trial is worth its label without it.
+async fn record(tracer: Option<Tracer>, axis: Axis) -> anyhow::Result<Option<Recording>> {
+    let Some(tracer) = tracer else { return Ok(None) };
+    let recorded = tracer.record(axis).await;
+    Ok(recorded.inspect_err(|error| eprintln!("    who ran was not recorded: {error:#}")).ok())
+}
+
+async fn switches(trial: &Trial, recording: Option<Recording>) -> Option<Switches> {
+    let read = recording?.read(&trial.parts()).await;
+    read.inspect_err(|error| eprintln!("    who ran is not known: {error:#}")).ok()
 }
 
 /// Of each stream.
@@ -132,7 +162,7 @@ fn on_for(toggles: &[Toggle], on: &Toggle) -> Duration {
 }
 
 fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
-    let Seen { axis, intervals, uses, block_starts, live } = seen;
+    let Seen { axis, intervals, uses, block_starts, live, recording: _ } = seen;
     let (blocks, parts) = (trial.blocks(), trial.parts());
     let [off, on] = [false, true].map(|on| measured_uses(&blocks, &uses, on));
     let mean =
@@ -169,6 +199,7 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
             .zip(shares)
             .map(|(name, share)| result::Share { name: name.clone(), share })
             .collect(),
+        switches: None,
         live,
         disturbed: unowned_cpus > DISTURBED_CPUS,
         unowned_cpus,
