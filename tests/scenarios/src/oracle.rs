@@ -56,7 +56,7 @@ impl Perf {
         let perf = Self { program };
         let folder = tempfile::tempdir().context("make a folder for perf")?;
         let file = folder.path().join("tried");
-        output(perf.record(0, &file).args(["--", "true"])).await?;
+        output("perf record", perf.record(0, &file).args(["--", "true"])).await?;
         perf.script(&file).await?;
         Ok(perf)
     }
@@ -80,7 +80,7 @@ impl Perf {
     /// What was recorded, as text in the order of time.
     async fn script(&self, file: &Path) -> anyhow::Result<String> {
         let script = self.launch().args(["script", "--ns", "--show-lost-events", "--fields", event::FIELDS]);
-        output(script.args(["--input"]).args([file])).await
+        output("perf script", script.args(["--input"]).args([file])).await
     }
 
     /// perf mounts tracefs where it is not mounted: in a namespace of its own, so that nothing stays.
@@ -90,9 +90,7 @@ impl Perf {
 }
 
 /// What a command prints. Errors: it failed; its last words are the reason.
-async fn output(launch: Launch) -> anyhow::Result<String> {
-    let what = launch.args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>();
-    let what = what.get(1..3).map(|what| what.join(" ")).unwrap_or_default();
+async fn output(what: &str, launch: Launch) -> anyhow::Result<String> {
     let ran = launch.command(None).output().await.with_context(|| format!("run {what}"))?;
     let said = String::from_utf8_lossy(&ran.stderr);
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();

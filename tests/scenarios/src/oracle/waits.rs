@@ -222,6 +222,25 @@ mod tests {
         assert_eq!(told.suspects[0], 20);
     }
 
+    /// Half a second of a real trial: refmodel with one worker, a scanner and a busy loop of half duty.
+    const RECORDED: &str = include_str!("../../../fixtures/switches.txt");
+
+    #[test]
+    fn a_recording_gives_what_its_waits_and_runs_laid_over_each_other_give() {
+        let threads = [(27_553, Owner::Victim), (27_554, Owner::Victim), (27_556, Owner::Suspect(0))];
+        let more = [(27_559, Owner::Suspect(0)), (27_557, Owner::Suspect(1)), (27_558, Owner::Suspect(1))];
+        let owners = threads.into_iter().chain(more).collect();
+        let mut watch = Watch::new(owners, 2, MonoNanos(0)..MonoNanos(u64::MAX));
+        RECORDED.lines().for_each(|line| watch.on(crate::oracle::parse(line).unwrap()));
+        let told = watch.end();
+        // By another way: every wait and every run as an interval, and each pair's overlap.
+        assert_eq!(
+            (told.own, &told.suspects[..], told.others),
+            (0, &[48_906_360, 33_154_600][..], 3_133_287)
+        );
+        assert_eq!((told.events, told.lost), (100, 0));
+    }
+
     #[test]
     fn what_was_lost_is_counted_apart() {
         let told = waits(0..10, &[(0, switched(0, SUSPECT)), (5, What::Lost(7))]);

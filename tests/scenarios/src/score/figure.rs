@@ -13,7 +13,7 @@ use super::{
     methods::Method,
     quantile::{quantile, wilson},
 };
-use crate::result::Revision;
+use crate::result::{Revision, Share};
 
 /// With fewer, an interval is so wide that the point means nothing.
 const VACUOUS_BELOW: usize = 30;
@@ -114,7 +114,10 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
     let (p50, p95) = (0.5, 0.95);
     let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
     let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
-    let shares: Vec<f64> = sound.iter().flat_map(|judged| judged.share_errors()).collect();
+    let by_shapley: Vec<f64> =
+        sound.iter().flat_map(|judged| judged.share_errors(&judged.trial.outcome.shapley)).collect();
+    let by_switches: Vec<f64> =
+        sound.iter().flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
     let slowdowns: Vec<f64> = sound.iter().filter_map(|judged| judged.slowdown_error()).collect();
     let Soaks { n, verdicts, hours } = soaked.and(&sound);
     vec![
@@ -166,7 +169,13 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
             0.90,
             sound.iter().filter_map(|judged| judged.top(true)),
         ),
-        Figure::value("share error against Shapley, mean abs.", 0.06, shares.len(), mean(&shares)),
+        Figure::value("share error against Shapley, mean abs.", 0.06, by_shapley.len(), mean(&by_shapley)),
+        Figure::value(
+            "share error against sched_switch, mean abs.",
+            0.06,
+            by_switches.len(),
+            mean(&by_switches),
+        ),
         Figure::value("slowdown, median abs. ln error", 0.08, slowdowns.len(), quantile(&slowdowns, p50)),
         Figure::proportion("resource class", 0.95, sound.iter().filter_map(|judged| judged.resource())),
     ]
@@ -260,7 +269,7 @@ impl Judged<'_> {
     }
 
     /// Of each suspect whose true share is known: how far its told share is off.
-    fn share_errors(&self) -> Vec<f64> {
+    fn share_errors(&self, truths: &[Share]) -> Vec<f64> {
         let trial = self.trial;
         if trial.truth() != Truth::Positive || !trial.expects_others() {
             return Vec::new();
@@ -268,7 +277,7 @@ impl Judged<'_> {
         let Some(said) = self.said() else { return Vec::new() };
         let told =
             |name: &str| said.culprits.iter().find(|(told, _)| told == name).map_or(0.0, |(_, share)| *share);
-        trial.outcome.shapley.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
+        truths.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
     }
 
     /// How far the told slowdown is off, as a logarithm, where the queue does not grow.
@@ -331,6 +340,6 @@ fn signed_sec(from: AxisNsec, to: AxisNsec) -> f64 {
     if to >= from { to.since(from).as_secs_f64() } else { -from.since(to).as_secs_f64() }
 }
 
-fn mean(values: &[f64]) -> Option<f64> {
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

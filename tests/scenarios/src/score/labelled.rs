@@ -7,7 +7,7 @@ use berth_core::{contention::Input, time::AxisNsec};
 
 use crate::{
     blocks::Phase,
-    result::{self, BlockDone, Half, Outcome},
+    result::{self, BlockDone, Half, Outcome, Share},
     soak::{self, Soak},
     trace,
 };
@@ -70,6 +70,19 @@ impl Labelled {
     pub(super) fn expects_self(&self) -> bool {
         let verdict = self.outcome.expected.verdict.as_str();
         matches!(verdict, "self_throttled" | "self_oversubscribed" | "over_entitlement" | "memory_own_limit")
+    }
+
+    /// Each suspect's share by who ran while the victim waited; none where that is not known.
+    pub(super) fn switched(&self) -> &[Share] {
+        self.outcome.switches.as_ref().map_or(&[], |switches| &switches.shares)
+    }
+
+    /// How far the two truths are from each other, for each suspect of whom both are known.
+    pub(super) fn truths_apart(&self) -> impl Iterator<Item = f64> + '_ {
+        let pairs = self.outcome.shapley.iter().flat_map(|by_shapley| {
+            self.switched().iter().filter(|one| one.name == by_shapley.name).map(move |one| (by_shapley, one))
+        });
+        pairs.map(|(by_shapley, by_switches)| (by_shapley.share - by_switches.share).abs())
     }
 
     /// The first block in which everything was on, for long enough to be judged by.

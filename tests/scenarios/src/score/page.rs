@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     confusion,
-    figure::{Bar, Figure, Judged, Soaks, figures},
+    figure::{Bar, Figure, Judged, Soaks, figures, mean},
     labelled::{Labelled, Measured, Truth},
     methods::Method,
     plot::{Series, histograms},
@@ -69,6 +69,7 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
         "![Latencies](accuracy.svg)\n\n".to_owned(),
         format!("Trials: {} of {} ({half_named}); {}.\n\n", trials.len(), in_matrix(half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
+        truths(trials),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
         "\n## Beside others, and with a part left out\n\n".to_owned(),
@@ -127,6 +128,18 @@ fn headline(figures: &[Figure], speed: Option<f64>) -> String {
         ]);
     }
     table(&["figure", "must reach", "measured", "95 %", "n", ""], &rows)
+}
+
+/// How much of a share error may be the label's own.
+fn truths(trials: &[Labelled]) -> String {
+    let sound = trials.iter().filter(|trial| !trial.outcome.disturbed && trial.truth() == Truth::Positive);
+    let apart: Vec<f64> = sound.flat_map(Labelled::truths_apart).collect();
+    mean(&apart).map_or_else(String::new, |mean| {
+        let (mean, n) = (number(mean), apart.len());
+        format!(
+            "\nThe two truths, Shapley and sched_switch, are {mean} from each other (mean abs., n = {n}).\n"
+        )
+    })
 }
 
 fn classes(judged: &[Judged<'_>]) -> String {
