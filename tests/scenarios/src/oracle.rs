@@ -21,8 +21,8 @@ use anyhow::Context as _;
 use berth_cli::stage::{Cpus, Program, ThreadList};
 use berth_loadgen::{MonoNanos, NANOS_PER_SEC};
 
-pub use event::{Event, Tid, What, parse};
-pub use waits::{Owner, Waits, Watch};
+use event::Tid;
+use waits::{Owner, Waits, Watch};
 
 use crate::{
     clock::Axis,
@@ -107,8 +107,10 @@ pub struct Tracer {
     pub cpu: usize,
     /// Where perf itself runs.
     pub rest: Cpus,
-    /// Lists of the victim's threads and of each suspect's.
-    pub lists: Vec<(Owner, ThreadList)>,
+    /// The victim's threads.
+    pub victim: ThreadList,
+    /// Each suspect's, and its name.
+    pub suspects: Vec<(String, ThreadList)>,
     /// In seconds of the run.
     pub block: Range<u32>,
     /// For its file and its log.
@@ -121,7 +123,7 @@ pub struct Recording {
     perf: Perf,
     file: PathBuf,
     owners: BTreeMap<Tid, Owner>,
-    suspects: usize,
+    suspects: Vec<String>,
     window: Range<MonoNanos>,
 }
 
@@ -140,14 +142,16 @@ impl Tracer {
         owners.extend(self.owners()?);
         let at = |second: u32| axis.start().plus(u64::from(second) * NANOS_PER_SEC);
         let window = at(self.block.start)..at(self.block.end);
-        let suspects = self.lists.len() - 1;
+        let suspects = self.suspects.into_iter().map(|(name, _)| name).collect();
         Ok(Recording { perf: self.perf, file, owners, suspects, window })
     }
 
     fn owners(&self) -> anyhow::Result<BTreeMap<Tid, Owner>> {
         let mut owners = BTreeMap::new();
-        for (owner, list) in &self.lists {
-            owners.extend(list.read()?.into_iter().map(|tid| (tid, *owner)));
+        let suspects =
+            self.suspects.iter().enumerate().map(|(number, (_, list))| (Owner::Suspect(number), list));
+        for (owner, list) in suspects.chain([(Owner::Victim, &self.victim)]) {
+            owners.extend(list.read()?.into_iter().map(|tid| (tid, owner)));
         }
         Ok(owners)
     }
@@ -155,13 +159,13 @@ impl Tracer {
 
 impl Recording {
     /// What it says, when the load is over. Errors: it is not whole.
-    pub async fn read(self, suspects: &[String]) -> anyhow::Result<Switches> {
+    pub async fn read(self) -> anyhow::Result<Switches> {
         let text = self.perf.script(&self.file).await?;
-        let mut watch = Watch::new(self.owners, self.suspects, self.window.clone());
+        let mut watch = Watch::new(self.owners, self.suspects.len(), self.window.clone());
         for line in text.lines() {
-            watch.on(parse(line)?);
+            watch.on(event::parse(line)?);
         }
-        switches(&watch.end(), &self.window, suspects)
+        switches(&watch.end(), &self.window, &self.suspects)
     }
 }
 

@@ -24,7 +24,6 @@ use crate::{
     bench::Bench,
     load::{self, Shape},
     meter::Meters,
-    oracle::Owner,
     plan::{Own, Trial},
     suspects,
 };
@@ -200,11 +199,9 @@ impl Scene {
         Meters { cpu, ours: beside.chain([victim.clone()]).collect(), victim }
     }
 
-    /// Lists of the victim's threads and of each suspect's, in their order.
-    pub fn thread_lists(&self) -> Vec<(Owner, ThreadList)> {
-        let suspects = (0..).zip(&self.suspects);
-        let suspects = suspects.map(|(number, one)| (Owner::Suspect(number), one.group.thread_list()));
-        std::iter::once((Owner::Victim, self.model.group.thread_list())).chain(suspects).collect()
+    /// What lists the threads of each suspect, in their order.
+    pub fn thread_lists(&self) -> impl Iterator<Item = ThreadList> {
+        self.suspects.iter().map(|suspect| suspect.group.thread_list())
     }
 
     /// The command lines of the suspects, in their order.

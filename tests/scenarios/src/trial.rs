@@ -52,7 +52,7 @@ pub async fn run(bench: &Bench, trial: &Trial) -> anyhow::Result<Outcome> {
     let mut seen = observe(bench, trial, &mut scene, &server).await?;
     recorder.finish().await?;
     scene.check()?;
-    let switches = switches(trial, seen.recording.take()).await;
+    let switches = switches(seen.recording.take()).await;
     let outcome = Outcome { switches, ..outcome(bench, trial, &scene, seen) };
     scene.strike().await;
     Ok(outcome)
@@ -107,7 +107,8 @@ fn tracer(bench: &Bench, trial: &Trial, scene: &Scene) -> Option<Tracer> {
         perf,
         cpu: bench.node.first(),
         rest: bench.rest.clone(),
-        lists: scene.thread_lists(),
+        victim: scene.model.group.thread_list(),
+        suspects: trial.parts().into_iter().zip(scene.thread_lists()).collect(),
         block: block.start..block.end,
         folder: scene.folder().to_owned(),
     })
@@ -120,8 +121,8 @@ async fn record(tracer: Option<Tracer>, axis: Axis) -> anyhow::Result<Option<Rec
     Ok(recorded.inspect_err(|error| eprintln!("    who ran was not recorded: {error:#}")).ok())
 }
 
-async fn switches(trial: &Trial, recording: Option<Recording>) -> Option<Switches> {
-    let read = recording?.read(&trial.parts()).await;
+async fn switches(recording: Option<Recording>) -> Option<Switches> {
+    let read = recording?.read().await;
     read.inspect_err(|error| eprintln!("    who ran is not known: {error:#}")).ok()
 }
 

@@ -1,16 +1,22 @@
-//! A fact of the kernel that Berth is built on, measured on the kernel that is here.
+//! Facts of the kernel that Berth is built on, measured on the kernel that is here.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process, thread,
+    process,
+    sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
 use berth_cli::stage::{Cpus, Group, Hierarchies, Program};
 use berth_kit::program;
+use berth_scenarios::{
+    clock::Axis,
+    oracle::{Perf, Tracer},
+};
 
 /// Long enough for a few hundred waits of the victim.
 const MEASURED_FOR: Duration = Duration::from_secs(5);
@@ -19,14 +25,24 @@ const MEASURED_FOR: Duration = Duration::from_secs(5);
 /// first.
 const LOST_AT_MOST: f64 = 0.15;
 
+/// How far the wait that is pieced together from switches may be from what the kernel counts: it was 0.002
+/// where it was measured first, and a wait that goes on at either end is counted when it is over.
+const APART_AT_MOST: f64 = 0.05;
+
+/// The seconds in which switches are recorded; perf begins before them.
+const RECORDED: std::ops::Range<u32> = 3..6;
+
+/// Whoever measures has the CPU to itself.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A victim that runs 1 ms of every 10, and whoever keeps its CPU busy.
 struct Pair {
     victim: Program,
     _hog: Program,
     pressure: PathBuf,
     // After the programs that are in them.
-    _groups: [Group; 3],
-    _logs: tempfile::TempDir,
+    groups: [Group; 3],
+    logs: tempfile::TempDir,
 }
 
 fn pair(runtime: &tokio::runtime::Runtime) -> Option<Pair> {
@@ -49,7 +65,7 @@ fn pair(runtime: &tokio::runtime::Runtime) -> Option<Pair> {
     let victim = start("victim", &groups[0], "0.1");
     let hog = start("hog", &groups[1], "1.0");
     let [victims, hogs] = groups;
-    Some(Pair { victim, _hog: hog, pressure, _groups: [victims, hogs, parent], _logs: logs })
+    Some(Pair { victim, _hog: hog, pressure, groups: [victims, hogs, parent], logs })
 }
 
 /// `some total` of a pressure file.
@@ -84,6 +100,7 @@ fn lost(pair: &Pair, period: Duration) -> f64 {
 
 #[test]
 fn pressure_read_once_a_second_is_whole_and_read_a_hundred_times_is_not_to_be_trusted() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let Some(pair) = pair(&runtime) else {
         eprintln!("not run: cgroups with pressure cannot be made here, or there is one CPU only");
@@ -95,4 +112,45 @@ fn pressure_read_once_a_second_is_whole_and_read_a_hundred_times_is_not_to_be_tr
     eprintln!("lost at 1 Hz {:.1} %, at 100 Hz {:.1} %", once * 100.0, often * 100.0);
     assert!(once.abs() <= LOST_AT_MOST, "{once}");
     assert!(often > once, "{often} at 100 Hz, {once} at 1 Hz");
+}
+
+/// The wait that the kernel counts in the seconds in which switches are recorded.
+async fn waited_meanwhile(pid: i32, axis: Axis) -> Duration {
+    axis.until(Duration::from_secs(RECORDED.start.into())).await;
+    let before = waited(pid);
+    axis.until(Duration::from_secs(RECORDED.end.into())).await;
+    waited(pid).saturating_sub(before)
+}
+
+#[test]
+fn what_the_kernel_counts_as_wait_is_the_time_in_which_others_ran() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let Some(pair) = pair(&runtime) else {
+        eprintln!("not run: cgroups cannot be made here, or there is one CPU only");
+        return;
+    };
+    let perf = match runtime.block_on(Perf::try_out("perf".into())) {
+        Ok(perf) => perf,
+        Err(error) => {
+            eprintln!("not run: {error:#}");
+            return;
+        }
+    };
+    let (cpu, rest) = Cpus::allowed().unwrap().first_and_rest().unwrap();
+    let [victim, hog, _] = pair.groups.each_ref().map(Group::thread_list);
+    let suspects = vec![("hog".to_owned(), hog)];
+    let folder = pair.logs.path().to_owned();
+    let tracer = Tracer { perf, cpu: cpu.first(), rest, victim, suspects, block: RECORDED, folder };
+    let pid = pair.victim.pid().unwrap().as_raw_nonzero().get();
+    let (told, counted) = runtime.block_on(async {
+        let axis = Axis::beginning_in(Duration::ZERO);
+        let (recording, counted) = tokio::join!(tracer.record(axis), waited_meanwhile(pid, axis));
+        (recording.unwrap().read().await.unwrap(), counted.as_secs_f64())
+    });
+    let hog = told.shares[0].share;
+    assert!((told.waited_sec / counted - 1.0).abs() <= APART_AT_MOST, "{counted} s counted, {told:?}");
+    assert!((hog + told.own + told.others - 1.0).abs() < 1e-9, "{told:?}");
+    // Other work of the machine may be in the way as well, and a victim of one thread is not in its own.
+    assert!(hog > 0.1 && told.own < 1e-9, "{told:?}");
 }

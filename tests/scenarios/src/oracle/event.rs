@@ -8,19 +8,19 @@ use berth_loadgen::{MonoNanos, NANOS_PER_SEC};
 
 /// What was recorded at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
+pub(super) struct Event {
     /// When.
-    pub at: MonoNanos,
+    pub(super) at: MonoNanos,
     /// What.
-    pub what: What,
+    pub(super) what: What,
 }
 
 /// A thread, by its number; 0 is the idle one.
-pub type Tid = u32;
+pub(super) type Tid = u32;
 
 /// What the scheduler did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub(super) enum What {
     /// A thread that slept may run again.
     Woken(Tid),
     /// A thread was made.
@@ -47,7 +47,7 @@ pub enum What {
 pub(super) const FIELDS: &str = "tid,time,event,trace";
 
 /// Reads a line: the thread in whose name the event happened, the time, the event, and its fields.
-pub fn parse(line: &str) -> anyhow::Result<Event> {
+pub(super) fn parse(line: &str) -> anyhow::Result<Event> {
     event(line).with_context(|| format!("read the event {:?}", line.trim()))
 }
 

@@ -16,7 +16,7 @@ use super::event::{Event, Tid, What};
 
 /// Whose a thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub(super) enum Owner {
     /// The model.
     Victim,
     /// A suspect, by number.
@@ -25,31 +25,31 @@ pub enum Owner {
 
 /// What came of a recording, in thread-nanoseconds of wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Waits {
+pub(super) struct Waits {
     /// Beside the victim's own threads.
-    pub own: u64,
+    pub(super) own: u64,
     /// Beside each suspect's.
-    pub suspects: Vec<u64>,
+    pub(super) suspects: Vec<u64>,
     /// Beside everybody else's: bystanders, the kernel, the idle thread for the moment that a wake-up takes.
-    pub others: u64,
+    pub(super) others: u64,
     /// Events that were seen.
-    pub events: u64,
+    pub(super) events: u64,
     /// Events that found no room.
-    pub lost: u64,
+    pub(super) lost: u64,
     /// The first event and the last.
-    pub seen: Option<(MonoNanos, MonoNanos)>,
+    pub(super) seen: Option<(MonoNanos, MonoNanos)>,
 }
 
 impl Waits {
     /// All of it.
-    pub fn whole(&self) -> u64 {
+    pub(super) fn whole(&self) -> u64 {
         self.own + self.others + self.suspects.iter().sum::<u64>()
     }
 }
 
 /// What is known while events are read.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     owners: BTreeMap<Tid, Owner>,
     /// What counts.
     window: Range<MonoNanos>,
@@ -63,13 +63,13 @@ pub struct Watch {
 impl Watch {
     /// Counts within `window`; `owners` are the threads that were there before and after it, of so many
     /// suspects.
-    pub fn new(owners: BTreeMap<Tid, Owner>, suspects: usize, window: Range<MonoNanos>) -> Self {
+    pub(super) fn new(owners: BTreeMap<Tid, Owner>, suspects: usize, window: Range<MonoNanos>) -> Self {
         let waits = Waits { suspects: vec![0; suspects], ..Waits::default() };
         Self { owners, window, running: None, waiting: BTreeSet::new(), waits }
     }
 
     /// Takes the next event in time.
-    pub fn on(&mut self, event: Event) {
+    pub(super) fn on(&mut self, event: Event) {
         let (first, last) = self.waits.seen.unwrap_or((event.at, event.at));
         self.charge(last, event.at);
         self.waits.seen = Some((first, event.at));
@@ -99,7 +99,7 @@ impl Watch {
     }
 
     /// What came of it.
-    pub fn end(self) -> Waits {
+    pub(super) fn end(self) -> Waits {
         self.waits
     }
 
@@ -138,7 +138,9 @@ mod tests {
 
     fn waits(window: Range<u64>, events: &[(u64, What)]) -> Waits {
         let mut watch = watch(window);
-        events.iter().for_each(|&(at, what)| watch.on(Event { at: MonoNanos(at), what }));
+        for &(at, what) in events {
+            watch.on(Event { at: MonoNanos(at), what });
+        }
         watch.end()
     }
 
@@ -231,7 +233,9 @@ mod tests {
         let more = [(27_559, Owner::Suspect(0)), (27_557, Owner::Suspect(1)), (27_558, Owner::Suspect(1))];
         let owners = threads.into_iter().chain(more).collect();
         let mut watch = Watch::new(owners, 2, MonoNanos(0)..MonoNanos(u64::MAX));
-        RECORDED.lines().for_each(|line| watch.on(crate::oracle::parse(line).unwrap()));
+        for line in RECORDED.lines() {
+            watch.on(crate::oracle::event::parse(line).unwrap());
+        }
         let told = watch.end();
         // By another way: every wait and every run as an interval, and each pair's overlap.
         assert_eq!(
