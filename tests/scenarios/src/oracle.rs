@@ -37,8 +37,8 @@ const AROUND: Duration = Duration::from_secs(2);
 /// Of each CPU's ring, in pages of 4 KiB: perf may be kept from reading it for a second at 20,000 events.
 const RING_PAGES: u32 = 512;
 
-/// Bounds what is written and parsed: ten times what most trials leave. A suspect that does nothing but
-/// switch goes past it.
+/// Bounds what is written and parsed: most trials leave a hundredth of it, and one whose suspect forks all
+/// the time a quarter. A suspect that does nothing but switch goes past it, and has no shares.
 const MOST_BYTES: &str = "32M";
 
 /// More than this lost, and what was seen is not the whole.

@@ -73,15 +73,15 @@ impl Watch {
         let (first, last) = self.waits.seen.unwrap_or((event.at, event.at));
         self.charge(last, event.at);
         self.waits.seen = Some((first, event.at));
-        self.waits.events += 1;
         match event.what {
             What::Woken(tid) => self.wait(tid),
             What::Made { tid, by } => {
                 // A thread that came and went within the recording is on no list; its maker is, or its
-                // maker's maker.
-                if let Some(&owner) = self.owners.get(&by) {
-                    self.owners.insert(tid, owner);
-                }
+                // maker's maker. And its number may have been another's.
+                match self.owners.get(&by).copied() {
+                    Some(owner) => self.owners.insert(tid, owner),
+                    None => self.owners.remove(&tid),
+                };
                 self.wait(tid);
             }
             What::Switched { from, preempted, to } => {
@@ -92,10 +92,11 @@ impl Watch {
                 }
             }
             What::Lost(count) => {
-                self.waits.events -= 1;
                 self.waits.lost += count;
+                return;
             }
         }
+        self.waits.events += 1;
     }
 
     /// What came of it.
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_belongs_to_who_made_it() {
+    fn a_thread_belongs_to_who_made_it_whosever_its_number_was() {
         let (child, grandchild) = (20, 21);
         let told = waits(
             0..1_000,
@@ -218,10 +219,11 @@ mod tests {
                 (1, What::Made { tid: grandchild, by: child }),
                 (2, switched(0, grandchild)),
                 (10, What::Woken(VICTIM)),
-                (30, switched(grandchild, VICTIM)),
+                (30, What::Made { tid: grandchild, by: STRANGER }),
+                (37, switched(grandchild, VICTIM)),
             ],
         );
-        assert_eq!(told.suspects[0], 20);
+        assert_eq!((told.suspects[0], told.others), (20, 7));
     }
 
     /// Half a second of a real trial: refmodel with one worker, a scanner and a busy loop of half duty.
