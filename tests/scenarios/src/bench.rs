@@ -48,7 +48,10 @@ impl Bench {
     #[must_use]
     pub async fn with_perf(mut self, program: PathBuf) -> Self {
         let tried = Perf::try_out(program).await;
-        self.perf = tried.inspect_err(|error| eprintln!("no trial records who ran: {error:#}")).ok();
+        let gone_without = |error: &anyhow::Error| {
+            eprintln!("no trial records who ran while its model waited: {error:#}; run make accuracy-tools");
+        };
+        self.perf = tried.inspect_err(gone_without).ok();
         self
     }
 }

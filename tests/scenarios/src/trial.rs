@@ -39,7 +39,6 @@ struct Seen {
     /// When each block's last switch was made, from the start.
     block_starts: Vec<Duration>,
     live: Vec<Revision>,
-    recording: Option<Recording>,
 }
 
 /// Runs a trial to its end.
@@ -49,11 +48,11 @@ pub async fn run(bench: &Bench, trial: &Trial) -> anyhow::Result<Outcome> {
     known(&server, &mut scene).await?;
     let file = trace::file(&bench.dir, &trial.id);
     let recorder = Recorder::start(&bench.binaries, &scene.server, file, &bench.rest, scene.folder())?;
-    let mut seen = observe(bench, trial, &mut scene, &server).await?;
+    let (seen, recording) = observe(bench, trial, &mut scene, &server).await?;
     recorder.finish().await?;
     scene.check()?;
-    let switches = switches(seen.recording.take()).await;
-    let outcome = Outcome { switches, ..outcome(bench, trial, &scene, seen) };
+    let switches = switches(recording).await;
+    let outcome = outcome(bench, trial, &scene, seen, switches);
     scene.strike().await;
     Ok(outcome)
 }
@@ -71,7 +70,12 @@ async fn known(server: &Server, scene: &mut Scene) -> anyhow::Result<()> {
 }
 
 /// The run itself.
-async fn observe(bench: &Bench, trial: &Trial, scene: &mut Scene, server: &Server) -> anyhow::Result<Seen> {
+async fn observe(
+    bench: &Bench,
+    trial: &Trial,
+    scene: &mut Scene,
+    server: &Server,
+) -> anyhow::Result<(Seen, Option<Recording>)> {
     let blocks = trial.blocks();
     let seconds = blocks::seconds(&blocks);
     let shape = Shape {
@@ -97,7 +101,7 @@ async fn observe(bench: &Bench, trial: &Trial, scene: &mut Scene, server: &Serve
         run = run => run?,
         lost = live::watch(server, &mut seen) => return Err(lost.err().unwrap_or_else(|| anyhow::anyhow!("no watch"))),
     };
-    Ok(Seen { axis, intervals, uses, block_starts, live: seen, recording })
+    Ok((Seen { axis, intervals, uses, block_starts, live: seen }, recording))
 }
 
 /// What records who ran, where it can and the trial is one of those that are judged by it.
@@ -162,8 +166,8 @@ fn on_for(toggles: &[Toggle], on: &Toggle) -> Duration {
     off.map_or(Duration::ZERO, |off| off.at.saturating_sub(on.at))
 }
 
-fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
-    let Seen { axis, intervals, uses, block_starts, live, recording: _ } = seen;
+fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen, switches: Option<Switches>) -> Outcome {
+    let Seen { axis, intervals, uses, block_starts, live } = seen;
     let (blocks, parts) = (trial.blocks(), trial.parts());
     let [off, on] = [false, true].map(|on| measured_uses(&blocks, &uses, on));
     let mean =
@@ -200,7 +204,7 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen) -> Outcome {
             .zip(shares)
             .map(|(name, share)| result::Share { name: name.clone(), share })
             .collect(),
-        switches: None,
+        switches,
         live,
         disturbed: unowned_cpus > DISTURBED_CPUS,
         unowned_cpus,
