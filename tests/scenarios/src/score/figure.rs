@@ -117,7 +117,7 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
     let by_shapley: Vec<f64> =
         sound.iter().flat_map(|judged| judged.share_errors(&judged.trial.outcome.shapley)).collect();
     let by_switches: Vec<f64> =
-        sound.iter().flat_map(|judged| judged.share_errors(&judged.trial.switched())).collect();
+        sound.iter().flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
     let slowdowns: Vec<f64> = sound.iter().filter_map(|judged| judged.slowdown_error()).collect();
     let Soaks { n, verdicts, hours } = soaked.and(&sound);
     vec![

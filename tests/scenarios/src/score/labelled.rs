@@ -72,25 +72,17 @@ impl Labelled {
         matches!(verdict, "self_throttled" | "self_oversubscribed" | "over_entitlement" | "memory_own_limit")
     }
 
-    /// Each suspect's share by who ran while the victim waited; none where that is not known. What the
-    /// victim's threads waited for each other is left out: how much of that is its own load and how much
-    /// comes from others, who ran does not say.
-    pub(super) fn switched(&self) -> Vec<Share> {
-        let Some(switches) = self.outcome.switches.as_ref().filter(|switches| switches.own < 1.0) else {
-            return Vec::new();
-        };
-        let of_others = |one: &Share| Share { share: one.share / (1.0 - switches.own), ..one.clone() };
-        switches.shares.iter().map(of_others).collect()
+    /// Each suspect's share by who ran while the victim waited; none where that is not known.
+    pub(super) fn switched(&self) -> &[Share] {
+        self.outcome.switches.as_ref().map_or(&[], |switches| &switches.shares)
     }
 
     /// How far the two truths are from each other, for each suspect of whom both are known.
-    pub(super) fn truths_apart(&self) -> Vec<f64> {
-        let shapley = &self.outcome.shapley;
-        let apart = |by_switches: Share| {
-            let by_shapley = shapley.iter().find(|one| one.name == by_switches.name)?;
-            Some((by_shapley.share - by_switches.share).abs())
-        };
-        self.switched().into_iter().filter_map(apart).collect()
+    pub(super) fn truths_apart(&self) -> impl Iterator<Item = f64> + '_ {
+        let pairs = self.outcome.shapley.iter().flat_map(|by_shapley| {
+            self.switched().iter().filter(|one| one.name == by_shapley.name).map(move |one| (by_shapley, one))
+        });
+        pairs.map(|(by_shapley, by_switches)| (by_shapley.share - by_switches.share).abs())
     }
 
     /// The first block in which everything was on, for long enough to be judged by.
