@@ -139,7 +139,9 @@ fn meaning(episode: &Episode) -> &'static str {
             "it waits for a CPU limit above it, its pod's or its class's, not for a neighbour"
         }
         Verdict::SelfOversubscribed => "its own threads wait for each other",
-        Verdict::OverEntitlement => "it has as much CPU for its request as the pods beside it have for theirs, and needs more",
+        Verdict::OverEntitlement => {
+            "it has as much CPU for its request as the pods beside it have for theirs, and needs more"
+        }
         Verdict::MemoryOwnLimit => "it is short of memory under its own limit",
         Verdict::Hypervisor => "the machine under its node gives the node too little time",
         Verdict::Unowned if episode.resource == Resource::GpuTime => {
