@@ -110,8 +110,9 @@ pub const PAGE_ROWS: u32 = 500;
 /// Rows of one page when the client does not say.
 pub const DEFAULT_PAGE_ROWS: u32 = 100;
 
-/// One entry of a trace, encoded: a frame of 2,048 containers of at most 190 bytes each. Empty
-/// submessages decode to up to 190 times their wire size: a hostile entry is 95 MiB of heap.
+/// One entry of a trace, encoded: a frame of 2,048 containers of at most 190 bytes each, and 5,000
+/// users of GPUs of at most 25. Empty submessages decode to up to 190 times their wire size: a
+/// hostile entry is 95 MiB of heap.
 pub const TRACE_ENTRY_BYTES: usize = 512 * 1024;
 
 /// Memory for those whom one trace names: 80,000 containers with names of 500 bytes on 64 CPUs,

@@ -7,7 +7,7 @@ mod form;
 
 use crate::{
     CpuList, NodeFacts, NodeName, SeriesId,
-    usage::{IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    usage::{GpuUse, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
 };
 
 /// The format that this build reads and writes.
@@ -152,6 +152,8 @@ pub struct Frame {
     pub available_bytes: Option<u64>,
     /// By rising key.
     pub containers: Vec<ContainerUse>,
+    /// By rising key; empty where there is none.
+    pub gpus: Vec<GpuUse>,
 }
 
 /// Late news about one container in one earlier tick.

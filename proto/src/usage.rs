@@ -3,6 +3,8 @@
 //! Times are in nanoseconds of CPU time or of wait, or in microseconds where the kernel counts so; all
 //! but the gauges are amounts within the tick.
 
+use crate::SeriesId;
+
 /// The node's own CPUs in one tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NodeUse {
@@ -156,6 +158,32 @@ impl IoUse {
             write_ops: self.write_ops.saturating_add(after.write_ops),
         }
     }
+}
+
+/// One GPU, or a MIG instance of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuUse {
+    /// Its own series: the same GPU has the same one for the life of the agent.
+    pub key: SeriesId,
+    /// The part of the time in which any kernel was resident on it.
+    pub sm_permille: Option<u64>,
+    /// Its memory in use now.
+    pub memory_used_bytes: Option<u64>,
+    /// All of its memory.
+    pub memory_total_bytes: u64,
+    /// Who uses it, as far as the driver shows.
+    pub users: Vec<GpuUser>,
+}
+
+/// One user of one GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuUser {
+    /// The key of the container; `None`: nobody knows whose it is.
+    pub container: Option<SeriesId>,
+    /// The part of the time in which a kernel of it was resident; a MIG instance shows none.
+    pub sm_permille: Option<u64>,
+    /// Memory of the GPU that it holds now.
+    pub memory_used_bytes: Option<u64>,
 }
 
 /// What it may use; `None` for no limit. Slow.

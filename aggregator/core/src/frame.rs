@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use berth::CpuList;
-pub use berth::usage::{IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling};
+pub use berth::usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling};
 
 use crate::{
     time::AxisNsec,
@@ -76,6 +76,8 @@ pub struct Frame {
     pub available_bytes: Option<u64>,
     /// Every container seen, victims and suspects alike, by rising key.
     pub containers: Vec<ContainerUse>,
+    /// Every GPU, and MIG instance, by rising key. A user that is none of the containers is nobody's.
+    pub gpus: Vec<GpuUse>,
 }
 
 /// Late news about one container in one earlier tick: amounts to add, which may be negative.

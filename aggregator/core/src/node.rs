@@ -7,6 +7,7 @@
 //! any clock.
 
 mod frames;
+mod gpus;
 mod hold;
 mod intake;
 mod orders;

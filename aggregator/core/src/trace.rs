@@ -127,6 +127,7 @@ impl Encoder {
             node_pressure: frame.node_pressure,
             available_bytes: frame.available_bytes,
             containers: frame.containers.iter().map(container).collect(),
+            gpus: frame.gpus.clone(),
         }
     }
 }
@@ -218,6 +219,7 @@ impl Decoder {
             node_pressure: frame.node_pressure,
             available_bytes: frame.available_bytes,
             containers: frame.containers.into_iter().map(container).collect::<Result<_, _>>()?,
+            gpus: frame.gpus,
         })
     }
 }

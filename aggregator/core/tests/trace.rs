@@ -10,7 +10,10 @@ use berth::{
 };
 use berth_core::{
     contention::Input,
-    frame::{ContainerUse, Frame, IoUse, Late, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    frame::{
+        ContainerUse, Frame, GpuUse, GpuUser, IoUse, Late, Limits, NodeUse, Pressure, Reclaim, ThreadUse,
+        Throttling,
+    },
     time::AxisNsec,
     trace::{Decoder, Encoder},
     who::{ContainerKey, Owner, Role, Who, WhoRef},
@@ -146,17 +149,34 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn gpu(key: u32)(
+        [sm_permille, memory_used_bytes] in any::<[Option<u64>; 2]>(),
+        memory_total_bytes in any::<u64>(),
+        users in collection::vec((0..6_u32, any::<[Option<u64>; 2]>()), 0..3),
+    ) -> GpuUse {
+        let user = |(container, [sm_permille, memory_used_bytes]): (u32, [Option<u64>; 2])| {
+            GpuUser { container: SeriesId::new(container), sm_permille, memory_used_bytes }
+        };
+        let users = users.into_iter().map(user).collect();
+        GpuUse { key: SeriesId::new(key).unwrap(), sm_permille, memory_used_bytes, memory_total_bytes, users }
+    }
+}
+
+prop_compose! {
     fn frame()(
         keys in collection::btree_set(prop_oneof![1..6_u32, Just(u32::MAX)], 0..4),
     )(
         containers in keys.into_iter().map(container).collect::<Vec<_>>(),
+        gpus in collection::btree_set(1..4_u32, 0..3).prop_flat_map(|keys| {
+            keys.into_iter().map(gpu).collect::<Vec<_>>()
+        }),
         [tick, at, dt_nsec, idle_nsec, irq_nsec, steal_nsec] in any::<[u64; 6]>(),
         cpus in any::<Option<u32>>(),
         node_pressure in option::of(pressure()),
         available_bytes in any::<Option<u64>>(),
     ) -> Frame {
         let node = cpus.map(|cpus| NodeUse { cpus, idle_nsec, irq_nsec, steal_nsec });
-        Frame { tick, at: AxisNsec(at), dt_nsec, node, node_pressure, available_bytes, containers }
+        Frame { tick, at: AxisNsec(at), dt_nsec, node, node_pressure, available_bytes, containers, gpus }
     }
 }
 
@@ -205,6 +225,7 @@ fn frame_of(pod: &str) -> Input {
         node_pressure: None,
         available_bytes: None,
         containers: vec![ContainerUse::new(ContainerKey(SeriesId::new(1).unwrap()), who, 5)],
+        gpus: Vec::new(),
     })
 }
 

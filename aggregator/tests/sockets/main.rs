@@ -6,6 +6,7 @@ mod agent;
 mod authority;
 mod delivery;
 mod episodes;
+mod gpu;
 mod load;
 mod metrics;
 mod process;

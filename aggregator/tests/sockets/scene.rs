@@ -123,18 +123,7 @@ impl Scene {
     }
 
     fn block(&self, group: Group, ticks: std::ops::Range<u64>) -> wire::Block {
-        let rows: Vec<_> = ticks.map(|tick| self.row(group, tick)).collect();
-        let mut values = Vec::new();
-        let mut packer = Packer::new(&mut values);
-        for column in 0..rows[0].len() {
-            let mut before = 0;
-            for row in &rows {
-                packer.push(row[column] - before);
-                before = if group == Group::ContainerThreads { 0 } else { row[column] };
-            }
-        }
-        packer.finish();
-        wire::Block { group: group.to_wire().into(), values: values.into(), absent: bytes::Bytes::new() }
+        packed(group, &ticks.map(|tick| self.row(group, tick)).collect::<Vec<_>>())
     }
 
     /// The batch of that sequence; each is whole in itself.
@@ -161,4 +150,19 @@ impl Scene {
             blocks: groups.map(|group| self.block(group, ticks.clone())).into(),
         }
     }
+}
+
+/// A block of these rows: a tick each, metric by metric and series by series, whole in itself.
+pub(crate) fn packed(group: Group, rows: &[Vec<i64>]) -> wire::Block {
+    let mut values = Vec::new();
+    let mut packer = Packer::new(&mut values);
+    for column in 0..rows[0].len() {
+        let mut before = 0;
+        for row in rows {
+            packer.push(row[column] - before);
+            before = if group == Group::ContainerThreads { 0 } else { row[column] };
+        }
+    }
+    packer.finish();
+    wire::Block { group: group.to_wire().into(), values: values.into(), absent: bytes::Bytes::new() }
 }

@@ -21,7 +21,7 @@ pub(super) fn episode(episode: &Episode) -> String {
     page.line("times", &times(episode));
     page.line("confidence", &confidence(episode));
     page.line("evidence", &evidence(episode));
-    page.line("next", next(episode.verdict));
+    page.line("next", next(episode));
     page.finish()
 }
 
@@ -33,6 +33,14 @@ fn victim(episode: &Episode) -> String {
 
 fn slowdown(episode: &Episode) -> String {
     let Some(slowdown) = episode.slowdown else { return "not measured".to_owned() };
+    if episode.resource == Resource::GpuTime {
+        return format!(
+            "{}: a second that it held the GPU took up to {:.2} s; {:.0} ms of that others held it",
+            text::slowdown(Some(slowdown)),
+            slowdown.estimate,
+            episode.added_wait_msec_per_cpu_sec,
+        );
+    }
     let queue = if episode.saturated { "; its queue grows, so answers come ever later" } else { "" };
     format!(
         "{}: a second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
@@ -66,6 +74,7 @@ fn cause<'a>(episode: &Episode, share: &'a Share) -> &'a str {
     match (episode.resource, share.cause) {
         (Resource::Memory, Cause::Self_) => "own memory limit",
         (Resource::Memory, Cause::Unowned) => "nobody seen",
+        (Resource::GpuTime, Cause::Unowned) => "work of no pod that is known",
         _ => text::cause(share),
     }
 }
@@ -94,6 +103,12 @@ fn confidence(episode: &Episode) -> String {
             "pressure totals only, so own threads and neighbours cannot be told apart"
         }
         Tier::Pressure => "how long it stood still, and what each pod took meanwhile",
+        Tier::Usage if episode.resource == Resource::GpuTime => {
+            return format!(
+                "{}; seen: who held the GPU, not whether it had work for it all the time",
+                episode.confidence.word()
+            );
+        }
         Tier::Usage => "CPU use only, so no wait is visible",
         Tier::Unspecified => "what could be seen is not said",
     };
@@ -111,6 +126,7 @@ fn meaning(episode: &Episode) -> &'static str {
     let others = match episode.resource {
         Resource::Memory => "other pods take the memory of its node, and it waits for what is reclaimed",
         Resource::Io => "other pods keep the device busy that it reads and writes",
+        Resource::GpuTime => "other pods hold the GPU that it works on, which is never free",
         _ => "it waits for other pods on its node",
     };
     match episode.verdict {
@@ -128,6 +144,9 @@ fn meaning(episode: &Episode) -> &'static str {
         }
         Verdict::MemoryOwnLimit => "it is short of memory under its own limit",
         Verdict::Hypervisor => "the machine under its node gives the node too little time",
+        Verdict::Unowned if episode.resource == Resource::GpuTime => {
+            "work of no pod that is known holds the GPU that it works on, which is never free"
+        }
         Verdict::Unowned => "it waits for work on the node that is in no sampled cgroup",
         Verdict::Mixed => "several causes; the shares say how much each",
         Verdict::Unspecified => "this version of berth does not know it",
@@ -138,8 +157,14 @@ fn has_own_cpu_limit(episode: &Episode) -> bool {
     episode.evidence.iter().any(|evidence| evidence.name == "cpu_limit_millicpu")
 }
 
-fn next(verdict: Verdict) -> &'static str {
-    match verdict {
+fn next(episode: &Episode) -> &'static str {
+    match episode.verdict {
+        Verdict::Unowned if episode.resource == Resource::GpuTime => {
+            "look on the node for who uses the GPU: `nvidia-smi`"
+        }
+        Verdict::Neighbour | Verdict::Mixed if episode.resource == Resource::GpuTime => {
+            "give it a GPU or a MIG instance of its own, or fewer to share with; `berth advise` deals with CPUs only"
+        }
         Verdict::Neighbour | Verdict::Mixed => "`berth advise` says what to move, and how to take it back",
         Verdict::SelfThrottled => "raise or remove its CPU limit; moving neighbours would not help",
         Verdict::SelfOversubscribed => "give it fewer threads or more CPU; moving neighbours would not help",
@@ -161,6 +186,27 @@ mod tests {
     #[test]
     fn an_episode_reads_as_about_ten_lines() {
         insta::assert_snapshot!(episode(&Episode::from(crate::view::sample::episode())));
+    }
+
+    #[test]
+    fn a_wait_for_the_gpu_speaks_of_the_gpu_and_of_how_little_is_known() {
+        let estimate = wire::Estimate { estimate: 4.0, lo: 1.0, hi: 4.0 };
+        let evidence = |name: &str, value| wire::Evidence { name: name.to_owned(), value };
+        let mut on_gpu = wire::Episode {
+            resource: Resource::GpuTime.into(),
+            slowdown: Some(estimate),
+            added_wait_msec_per_cpu_sec: 3_000.0,
+            confidence: wire::Confidence::Possible.into(),
+            tier: Tier::Usage.into(),
+            evidence: vec![evidence("gpu_msec_per_sec", 250.0), evidence("wait_msec_per_sec", 750.0)],
+            ..crate::view::sample::episode()
+        };
+        on_gpu.shares.truncate(2);
+        on_gpu.shares.push(wire::Share { cause: Cause::Unowned.into(), who: None, share: 0.12 });
+        insta::assert_snapshot!(episode(&Episode::from(on_gpu.clone())));
+        on_gpu.verdict = Verdict::Unowned.into();
+        let page = episode(&Episode::from(on_gpu));
+        assert!(!page.contains("CPU") && page.contains("nvidia-smi"), "{page}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     CpuList, NodeName, ProtocolError, SeriesId, limits,
-    usage::{IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     wire,
 };
 
@@ -196,10 +196,9 @@ impl TryFrom<wire::TraceFrame> for Frame {
     fn try_from(wire: wire::TraceFrame) -> Result<Self, ProtocolError> {
         let containers: Vec<ContainerUse> =
             wire.containers.into_iter().map(ContainerUse::try_from).collect::<Result<_, _>>()?;
-        if let Some(pair) = containers.windows(2).find(|pair| pair[0].key >= pair[1].key) {
-            let rule = "higher than the key before it";
-            return Err(ProtocolError::invalid("frame.containers.key", pair[1].key.get(), rule));
-        }
+        let gpus: Vec<GpuUse> = wire.gpus.into_iter().map(GpuUse::try_from).collect::<Result<_, _>>()?;
+        rising("frame.containers.key", containers.iter().map(|container| container.key))?;
+        rising("frame.gpus.key", gpus.iter().map(|gpu| gpu.key))?;
         Ok(Self {
             at: SinceStart(wire.since_start_nsec),
             tick: wire.tick,
@@ -208,6 +207,7 @@ impl TryFrom<wire::TraceFrame> for Frame {
             node_pressure: wire.node_pressure.map(Pressure::from),
             available_bytes: wire.available_bytes,
             containers,
+            gpus,
         })
     }
 }
@@ -222,7 +222,15 @@ impl From<Frame> for wire::TraceFrame {
             node_pressure: frame.node_pressure.map(Into::into),
             available_bytes: frame.available_bytes,
             containers: frame.containers.into_iter().map(Into::into).collect(),
+            gpus: frame.gpus.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+fn rising(field: &'static str, keys: impl Iterator<Item = SeriesId> + Clone) -> Result<(), ProtocolError> {
+    match keys.clone().zip(keys.skip(1)).find(|(before, key)| before >= key) {
+        Some((_, key)) => Err(ProtocolError::invalid(field, key.get(), "higher than the key before it")),
+        None => Ok(()),
     }
 }
 
@@ -257,6 +265,45 @@ impl From<ContainerUse> for wire::TraceContainerUse {
             io: of.io.map(Into::into),
             limits: of.limits.map(Into::into),
         }
+    }
+}
+
+impl TryFrom<wire::TraceGpuUse> for GpuUse {
+    type Error = ProtocolError;
+
+    fn try_from(wire: wire::TraceGpuUse) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            key: key("frame.gpus.key", wire.key)?,
+            sm_permille: wire.sm_permille,
+            memory_used_bytes: wire.memory_used_bytes,
+            memory_total_bytes: wire.memory_total_bytes,
+            users: wire.users.into_iter().map(GpuUser::from).collect(),
+        })
+    }
+}
+
+impl From<GpuUse> for wire::TraceGpuUse {
+    fn from(gpu: GpuUse) -> Self {
+        Self {
+            key: gpu.key.get(),
+            sm_permille: gpu.sm_permille,
+            memory_used_bytes: gpu.memory_used_bytes,
+            memory_total_bytes: gpu.memory_total_bytes,
+            users: gpu.users.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<wire::TraceGpuUser> for GpuUser {
+    fn from(wire: wire::TraceGpuUser) -> Self {
+        let wire::TraceGpuUser { container, sm_permille, memory_used_bytes } = wire;
+        Self { container: SeriesId::new(container), sm_permille, memory_used_bytes }
+    }
+}
+
+impl From<GpuUser> for wire::TraceGpuUser {
+    fn from(GpuUser { container, sm_permille, memory_used_bytes }: GpuUser) -> Self {
+        Self { container: container.map_or(0, SeriesId::get), sm_permille, memory_used_bytes }
     }
 }
 

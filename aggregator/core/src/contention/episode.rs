@@ -81,7 +81,7 @@ pub enum Tier {
     Threads,
     /// Pressure totals only.
     Pressure,
-    /// CPU use only.
+    /// Use only: of a GPU it says how long the wait can have been, of CPU time nothing.
     Usage,
 }
 
@@ -165,8 +165,8 @@ pub struct Episode {
     /// When it had ended; `None` while open.
     pub cleared: Option<AxisNsec>,
     /// Wall seconds per second of the model's work: its CPU time, and what its own requests wait for each
-    /// other when it is alone. This and what follows cover the last 10 s in
-    /// which it was felt, and all of the episode once it is cleared.
+    /// other when it is alone; of a GPU, per second that it held it, if it always had work. This and what
+    /// follows cover the last 10 s in which it was felt, and all of the episode once it is cleared.
     pub slowdown: Estimate,
     /// Its queue grows: work comes faster than it is done, so response times have no bound.
     pub saturated: bool,

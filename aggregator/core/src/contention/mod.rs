@@ -1,11 +1,11 @@
 //! Who hurts a model, how much, on what, or nobody.
 //!
 //! [`Detector`] is the whole of it: `step` lays frames together, `decompose` splits each wait by who held
-//! the CPUs (`rivals` says who that can be, `presence` for how long each was there), `concurrency` tells the model's own load from
-//! it, `cusum` raises the alarm, `severity` says whether it is felt, `account` adds up what was felt,
-//! `slowdown` and `verdict` say what it means, `track` keeps the episode of one model and resource; `stall`
-//! does for memory and I/O what `decompose` does for CPU time. All that it takes is an [`Input`], so that it
-//! can be recorded and [`Replay`]ed.
+//! the CPUs (`rivals` says who that can be, `presence` for how long each was there), `concurrency` tells
+//! the model's own load from it, `cusum` raises the alarm, `severity` says whether it is felt, `account`
+//! adds up what was felt, `slowdown` and `verdict` say what it means, `track` keeps the episode of one
+//! model and resource; `stall` does for memory and I/O what `decompose` does for CPU time, and `gpu` for
+//! time on a GPU. All that it takes is an [`Input`], so that it can be recorded and [`Replay`]ed.
 
 mod account;
 mod concurrency;
@@ -15,6 +15,7 @@ mod detector;
 mod episode;
 #[cfg(test)]
 mod fixtures;
+mod gpu;
 mod history;
 mod input;
 mod presence;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::{
     contention::{
         decompose::{Held, Split},
+        gpu::Gpus,
         history::Moment,
         step::{Step, joined_containers},
     },
@@ -41,25 +42,31 @@ const BYTES_PER_OPERATION: f64 = 16.0 * 1024.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) moment: Moment,
+    pub(crate) gpus: Gpus,
     available_bytes: Option<u64>,
     containers: Vec<ContainerUse>,
 }
 
 impl Window {
-    fn of(step: &Step) -> Self {
-        let containers = step.containers.clone();
-        Self { moment: step.moment(), available_bytes: step.available_bytes, containers }
+    pub(crate) fn of(step: &Step) -> Self {
+        Self {
+            moment: step.moment(),
+            gpus: Gpus::default().and(step),
+            available_bytes: step.available_bytes,
+            containers: step.containers.clone(),
+        }
     }
 
-    fn and(self, step: &Step) -> Self {
+    pub(crate) fn and(self, step: &Step) -> Self {
         Self {
             moment: self.moment.and(step.moment()),
+            gpus: self.gpus.and(step),
             available_bytes: step.available_bytes.or(self.available_bytes),
             containers: joined_containers(self.containers, step.containers.clone()),
         }
     }
 
-    fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
+    pub(crate) fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
         let at = self.containers.binary_search_by_key(&key, |container| container.key).ok()?;
         self.containers.get(at)
     }
@@ -115,7 +122,7 @@ pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
     Some(split)
 }
 
-fn seen(own: &ContainerUse, wait: f64) -> Split {
+pub(crate) fn seen(own: &ContainerUse, wait: f64) -> Split {
     let usage = own.usage_nsec as f64;
     Split { usage, seen: true, node_seen: true, run: usage, work: usage, wait, ..Split::default() }
 }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     contention::{history::Moment, presence::Presences},
-    frame::{ContainerUse, Frame, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    frame::{ContainerUse, Frame, GpuUse, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::ContainerKey,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Step {
     pub(crate) containers: Vec<ContainerUse>,
     /// Of each: how much longer it was there, running or waiting, than it ran.
     pub(crate) presences: Vec<f64>,
+    /// By rising key, as they were at its end: the driver's figures are means over longer than a step.
+    pub(crate) gpus: Vec<GpuUse>,
 }
 
 /// CPU time of a step that no container used.
@@ -72,6 +74,7 @@ impl Step {
             available_bytes: None,
             presences: vec![1.0; containers.len()],
             containers,
+            gpus: Vec::new(),
         }
     }
 
@@ -160,6 +163,7 @@ impl Assembler {
             available_bytes: frame.available_bytes,
             presences: self.presences.add(frame.dt_nsec as f64, &frame.containers),
             containers: frame.containers,
+            gpus: frame.gpus,
         }
     }
 }

@@ -219,8 +219,9 @@ impl Track {
             alarm: tracked.alarm.at,
             verdict_at: tracked.verdict_at,
             cleared: tracked.cleared,
-            slowdown: account.blocks().estimate(tracked.id.0),
-            saturated: account.blocks().is_saturated(),
+            slowdown: verdict::slowdown(self.resource, account, tracked.id.0),
+            // A GPU that is always held says nothing of this model's queue.
+            saturated: self.resource != Resource::GpuTime && account.blocks().is_saturated(),
             added_wait_msec_per_cpu_sec: account.total().wait_per_run() * 1e3,
             shares,
             confidence: verdict::confidence(self.resource, account, verdict, margin),
@@ -276,11 +277,13 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     let sec = total.dt / 1e9;
     let per_sec = |amount: f64| if sec > 0.0 { amount / sec } else { 0.0 };
     let one = |name, value| Evidence { name, value };
-    let mut evidence = vec![
-        one("felt_sec", sec),
-        one("run_msec_per_sec", per_sec(account.run / 1e6)),
-        one("wait_msec_per_sec", per_sec(total.wait / 1e6)),
-    ];
+    let mut evidence = vec![one("felt_sec", sec)];
+    evidence.push(if resource == Resource::GpuTime {
+        one("gpu_msec_per_sec", per_sec(total.run / 1e6))
+    } else {
+        one("run_msec_per_sec", per_sec(account.run / 1e6))
+    });
+    evidence.push(one("wait_msec_per_sec", per_sec(total.wait / 1e6)));
     match resource {
         Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
         Resource::Cpu => {

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     contention::{
         account::Account,
-        episode::{Cause, Confidence, Episode, Resource, Share, Tier, Verdict},
+        episode::{Cause, Confidence, Episode, Estimate, Resource, Share, Tier, Verdict},
     },
     who::{Role, Who, WhoRef},
 };
@@ -181,8 +181,15 @@ pub(crate) fn tier(resource: Resource, account: &Account) -> Tier {
     match resource {
         _ if !account.saw_wait() => Tier::Usage,
         Resource::Cpu => Tier::Threads,
+        Resource::GpuTime => Tier::Usage,
         _ => Tier::Pressure,
     }
+}
+
+/// Who waited for a GPU may have had no work meanwhile, so of that only the upper end is known.
+pub(crate) fn slowdown(resource: Resource, account: &Account, seed: u64) -> Estimate {
+    let estimate = account.blocks().estimate(seed);
+    if resource == Resource::GpuTime { Estimate { lo: 1.0, ..estimate } } else { estimate }
 }
 
 impl Episode {

@@ -1,13 +1,14 @@
 //! One model on one node: what it waits for, resource by resource.
 //!
 //! Invariant: each resource has a track of its own, so that a model that is short of memory and held up
-//! by a neighbour has two episodes. CPU time is followed step by step; memory and block I/O as often as
-//! their files are read.
+//! by a neighbour has two episodes. CPU time is followed step by step; memory, block I/O and time on a GPU as
+//! often as they are read.
 
 use crate::{
     contention::{
         account::Account,
         episode::{Episode, ModelState, Resource, Verdict},
+        gpu,
         history::TOLD_OVER,
         stall::{self, Window},
         step::Step,
@@ -26,12 +27,14 @@ pub(crate) struct Victim {
     pub(crate) cpu: Track,
     memory: Track,
     io: Track,
+    gpu_time: Track,
 }
 
 impl Victim {
     pub(crate) fn new(key: ContainerKey, who: WhoRef) -> Self {
-        let [cpu, memory, io] = [Resource::Cpu, Resource::Memory, Resource::Io].map(Track::new);
-        Self { key, who, cpu, memory, io }
+        let [cpu, memory, io, gpu_time] =
+            [Resource::Cpu, Resource::Memory, Resource::Io, Resource::GpuTime].map(Track::new);
+        Self { key, who, cpu, memory, io, gpu_time }
     }
 
     /// Takes in the newest step; says what has changed, if anything is worth telling.
@@ -47,21 +50,31 @@ impl Victim {
             track.history.push_split(window.moment, split?);
             track.evaluate(node, &self.who)
         });
-        told.into_iter().flatten()
+        let of_gpu = self.push_gpu(node, window);
+        told.into_iter().chain([of_gpu]).flatten()
+    }
+
+    /// A process that leaves the GPU takes its use with it, and then nothing can be said to go on.
+    fn push_gpu(&mut self, node: &str, window: &Window) -> Option<Episode> {
+        let Some(split) = gpu::time(window, self.key) else {
+            return self.gpu_time.vanish(node, &self.who, window.moment.at);
+        };
+        self.gpu_time.history.push_split(window.moment, split);
+        self.gpu_time.evaluate(node, &self.who)
     }
 
     /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
     /// afresh.
     pub(crate) fn vanish(&mut self, node: &str, now: AxisNsec) -> Vec<Episode> {
         let who = &self.who;
-        let tracks = [&mut self.cpu, &mut self.memory, &mut self.io];
+        let tracks = [&mut self.cpu, &mut self.memory, &mut self.io, &mut self.gpu_time];
         tracks.into_iter().filter_map(|track| track.vanish(node, who, now)).collect()
     }
 
     /// How it fares now.
     pub(crate) fn state(&self) -> ModelState {
         // The worst is told; where two are as bad, what is looked at first.
-        let tracks = [&self.io, &self.memory, &self.cpu];
+        let tracks = [&self.gpu_time, &self.io, &self.memory, &self.cpu];
         let worst = tracks.into_iter().filter_map(|track| track.open_episode().map(|open| (track, open)));
         let worst = worst.max_by_key(|(_, open)| open.severity);
         let (shown, open) = worst.map_or((&self.cpu, None), |(track, open)| (track, Some(open)));
@@ -75,7 +88,7 @@ impl Victim {
             episode: open.map(|open| open.id),
             verdict: open.map_or(Verdict::Nobody, |open| open.verdict),
             severity: open.map(|open| open.severity),
-            slowdown: seen.then(|| account.blocks().estimate(u64::from(self.key.0.get()))),
+            slowdown: seen.then(|| verdict::slowdown(shown.resource, &account, u64::from(self.key.0.get()))),
             shares: verdict::shares(&account),
             tier: verdict::tier(shown.resource, &account),
             coverage: account.coverage(),

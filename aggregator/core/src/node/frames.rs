@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth::{Batch, CpuList, Group, Kind, SeriesId, batch::Columns};
 
-use super::subjects::Subjects;
+use super::{gpus::gpus, subjects::Subjects};
 use crate::{
     frame::{ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
@@ -51,7 +51,7 @@ impl Frames {
         subjects: &Subjects,
         cpus: u32,
     ) -> Vec<Frame> {
-        let containers = containers(columns, subjects);
+        let (containers, gpus) = (containers(columns, subjects), gpus(columns, subjects));
         let node = |group: Group| columns.iter().find(move |columns| columns.group == group);
         let mut frames = Vec::with_capacity(times.len());
         for (index, (at, node_nsec)) in times.iter().zip(&batch.times_nsec).enumerate() {
@@ -68,6 +68,7 @@ impl Frames {
                     .and_then(|columns| self.node_pressure(columns, index)),
                 available_bytes: node(Group::NodeMemory).and_then(|columns| gauge(columns, 0, index)),
                 containers: containers.iter().filter_map(|of| self.container_use(of, index)).collect(),
+                gpus: gpus.iter().map(|gpu| gpu.at(index)).collect(),
             };
             if within {
                 frames.push(frame);
@@ -181,7 +182,7 @@ fn first([value]: &[Option<u64>; 1]) -> Option<u64> {
 }
 
 /// `None` where it is unknown, and where it is negative: no limit.
-fn gauge(columns: &Columns, metric: usize, index: usize) -> Option<u64> {
+pub(super) fn gauge(columns: &Columns, metric: usize, index: usize) -> Option<u64> {
     columns.metrics.get(metric)?[index].and_then(|value| u64::try_from(value).ok())
 }
 

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berth::{ContainerSubject, CpuList, Group, Series, SeriesId, Subject};
+use berth::{ContainerSubject, CpuList, GpuSubject, Group, Series, SeriesId, Subject};
 
 use super::peaks::{PeakMeter, Peaks};
 use crate::{
@@ -279,6 +279,33 @@ impl Subjects {
         Some((ContainerKey(*cpu), known.view.who.as_ref()?, known.cpus.as_ref()))
     }
 
+    /// The GPU that a live series is of.
+    pub(super) fn gpu(&self, series: SeriesId) -> Option<&GpuSubject> {
+        match &*self.all.get(&self.series.get(&series)?.subject)?.view.subject {
+            Subject::Gpu(gpu) => Some(gpu),
+            Subject::Node | Subject::Container(_) | Subject::GpuContainer(_) => None,
+        }
+    }
+
+    /// The UUID of the GPU that a live series is a part of, and the container whose part it is; `None`
+    /// where that is not known, or not sampled.
+    pub(super) fn gpu_user(&self, series: SeriesId) -> Option<(&str, Option<ContainerKey>)> {
+        match &*self.all.get(&self.series.get(&series)?.subject)?.view.subject {
+            Subject::GpuContainer(part) => {
+                Some((&part.gpu_uuid, part.cgroup.as_ref().and_then(|cgroup| self.container_in(cgroup))))
+            }
+            Subject::Node | Subject::Container(_) | Subject::Gpu(_) => None,
+        }
+    }
+
+    /// The container that lives in a cgroup; those that had its path before it have ended.
+    fn container_in(&self, cgroup: &str) -> Option<ContainerKey> {
+        let with = |inode| Sameness::Container { cgroup: cgroup.to_owned(), inode };
+        let mut there = self.same.range(with(0)..=with(u64::MAX));
+        let cpu = |id: &SubjectId| self.all.get(id)?.live.get(&Group::ContainerCpu).copied();
+        there.find_map(|(_, id)| cpu(id)).map(ContainerKey)
+    }
+
     /// The `ContainerCpu` series of every live model, rising.
     pub(super) fn models(&self) -> Vec<SeriesId> {
         let is_model = |known: &&Known| known.view.who.as_ref().is_some_and(|who| who.role == Role::Model);
@@ -329,7 +356,7 @@ fn cpus(subject: &Subject) -> Option<Arc<CpuList>> {
 
 #[cfg(test)]
 mod tests {
-    use berth::{ContainerSubject, Seq};
+    use berth::{ContainerSubject, GpuContainerSubject, Seq};
 
     use super::*;
     use crate::roles::RosterConfig;
@@ -346,6 +373,31 @@ mod tests {
         };
         let subject = Subject::Container(container);
         Series { id: SeriesId::new(id).unwrap(), first_seq: Seq::FIRST, group: Group::ContainerCpu, subject }
+    }
+
+    #[test]
+    fn a_part_of_a_gpu_is_of_whoever_lives_in_its_cgroup_now() {
+        let roster = Roster::new(RosterConfig::default()).unwrap();
+        let mut subjects = Subjects::default();
+        let mut again = series(2);
+        if let Subject::Container(container) = &mut again.subject {
+            container.inode = 9;
+        }
+        subjects.add(&series(1), &roster);
+        for (id, cgroup) in [(3, Some("/m-a")), (4, Some("/m-b")), (5, None)] {
+            let (gpu_uuid, cgroup) = ("GPU-1".to_owned(), cgroup.map(str::to_owned));
+            let subject = Subject::GpuContainer(GpuContainerSubject { gpu_uuid, cgroup });
+            subjects.add(&Series { group: Group::GpuContainer, subject, ..series(id) }, &roster);
+        }
+        let user = |subjects: &Subjects, id: u32| {
+            subjects.gpu_user(series(id).id).map(|(_, container)| container.map(|key| key.0.get()))
+        };
+        assert_eq!([3, 4, 5].map(|id| user(&subjects, id)), [Some(Some(1)), Some(None), Some(None)]);
+        subjects.end(series(1).id, AxisNsec(1));
+        assert_eq!(user(&subjects, 3), Some(None), "it has ended");
+        subjects.add(&again, &roster);
+        assert_eq!(user(&subjects, 3), Some(Some(2)), "another has its path");
+        assert_eq!(user(&subjects, 2), None, "no part of a GPU");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 use crate::contention::Input;
 
-/// Containers in the ticks that are kept until somebody fetches them, 350 bytes each: 23 MB. The
-/// fullest node at 100 Hz has 41,000 within the 200 ms in which they are fetched once.
+/// Containers, and users of GPUs, in the ticks that are kept until somebody fetches them, 350 bytes each at
+/// most: 23 MB. The fullest node at 100 Hz has 41,000 within the 200 ms in which they are fetched once.
 const KEPT_CONTAINER_TICKS: usize = 65_536;
 
 /// More came than is kept.
@@ -33,7 +33,10 @@ impl Tap {
             return;
         }
         self.container_ticks += match input {
-            Input::Frame(frame) => frame.containers.len().max(1),
+            Input::Frame(frame) => {
+                let users: usize = frame.gpus.iter().map(|gpu| 1 + gpu.users.len()).sum();
+                (frame.containers.len() + users).max(1)
+            }
             Input::Late(_) | Input::Step(_) | Input::Reset(_) => 1,
         };
         if self.container_ticks <= KEPT_CONTAINER_TICKS {

@@ -128,7 +128,12 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
         );
         return advised;
     }
-    let felt: Vec<&Episode> = landscape.episodes.iter().filter(|episode| is_felt(episode)).collect();
+    let felt = |resource| {
+        let of_it = move |episode: &&Episode| episode.resource == resource && is_felt(episode);
+        landscape.episodes.iter().filter(of_it)
+    };
+    advised.notes.extend(felt(Resource::GpuTime).map(no_advice_on_gpus));
+    let felt: Vec<&Episode> = felt(Resource::Cpu).collect();
     let workloads = workloads(&survey);
     let standing = Fence::standing(&survey, &workloads);
     let separate = separate::separate(&survey, &workloads, &standing, &felt, now, &mut advised.notes);
@@ -148,7 +153,15 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
 
 /// Worth moving something for: a model, held up for seconds.
 fn is_felt(episode: &Episode) -> bool {
-    episode.resource == Resource::Cpu
-        && episode.victim.role == Role::Model
-        && episode.severity >= Severity::Contended
+    episode.victim.role == Role::Model && episode.severity >= Severity::Contended
+}
+
+/// Nodes, requests and fences say nothing of who shares a GPU with whom.
+fn no_advice_on_gpus(episode: &Episode) -> String {
+    format!(
+        "{} on {} may wait for its GPU, which Berth has no advice on: `berth explain {}` says who holds it",
+        episode.victim.display_name(),
+        episode.node,
+        episode.id
+    )
 }

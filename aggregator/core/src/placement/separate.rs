@@ -116,9 +116,9 @@ fn movable(episode: &Episode) -> Vec<&Who> {
 
 fn nothing_is_wrong(survey: &Survey<'_>) -> String {
     match survey.mixed_nodes().as_slice() {
-        [] => "no model is slowed down: nothing to move".to_owned(),
+        [] => "no model is slowed down on its CPUs: nothing to move".to_owned(),
         nodes => format!(
-            "models and scanners share {}, but no model was slowed down there: nothing to move",
+            "models and scanners share {}, but no model was slowed down on its CPUs there: nothing to move",
             nodes.join(", ")
         ),
     }

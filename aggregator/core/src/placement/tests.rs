@@ -252,16 +252,28 @@ fn models_that_fit_nowhere_get_no_steps() {
 }
 
 #[test]
+fn a_wait_for_the_gpu_is_no_reason_to_move_anything_for_cpus() {
+    let mut landscape = two_nodes();
+    landscape.episodes[0].resource = Resource::GpuTime;
+    let advised = run(&landscape);
+    let without = run(&Landscape { episodes: Vec::new(), ..two_nodes() });
+    assert_eq!(advised.advice, without.advice);
+    let [gpu, cpu] = &advised.notes[..] else { panic!("two notes: {:?}", advised.notes) };
+    assert!(gpu.contains("may wait for its GPU") && gpu.contains("berth explain 0000000000000007"), "{gpu}");
+    assert!(cpu.contains("on its CPUs"), "{cpu}");
+}
+
+#[test]
 fn sharing_a_node_without_harm_is_no_reason_to_move() {
     let advised = run(&Landscape { episodes: Vec::new(), ..two_nodes() });
     assert!(advised.advice.is_empty());
     assert_eq!(
         advised.notes,
-        ["models and scanners share node-1, but no model was slowed down there: nothing to move"]
+        ["models and scanners share node-1, but no model was slowed down on its CPUs there: nothing to move"]
     );
     let apart =
         Landscape { nodes: vec![node("node-1", 2, vec![tenant(model("ref-0"), 300)])], episodes: Vec::new() };
-    assert_eq!(run(&apart).notes, ["no model is slowed down: nothing to move"]);
+    assert_eq!(run(&apart).notes, ["no model is slowed down on its CPUs: nothing to move"]);
     assert!(run(&Landscape::default()).notes[0].starts_with("no pod is known as a model"));
 }
 

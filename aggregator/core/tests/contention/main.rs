@@ -1,5 +1,6 @@
 //! The detector on a simulated node: who is blamed, for how much, and when.
 
+mod gpus;
 mod sim;
 mod stalls;
 

@@ -325,9 +325,9 @@ impl Play<'_> {
             containers.push(ContainerUse { threads, ..ContainerUse::new(key, who, usage_nsec) });
         }
         let at = START + Duration::from_millis(tick * tick_msec);
-        let (node_pressure, available_bytes) = (None, None);
+        let (node_pressure, available_bytes, gpus) = (None, None, Vec::new());
         let dt_nsec = tick_msec * MSEC;
-        Frame { tick, at, dt_nsec, node: Some(node), node_pressure, available_bytes, containers }
+        Frame { tick, at, dt_nsec, node: Some(node), node_pressure, available_bytes, containers, gpus }
     }
 }
 

@@ -43,6 +43,7 @@ fn frame(tick: u64, available_bytes: u64, containers: &[(&str, Role, Second)]) -
         node_pressure: None,
         available_bytes: Some(available_bytes),
         containers: containers.iter().enumerate().map(of).collect(),
+        gpus: Vec::new(),
     }
 }
 

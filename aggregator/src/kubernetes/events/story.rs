@@ -66,8 +66,8 @@ struct Recent {
 #[derive(Debug, Default)]
 pub(super) struct Story {
     open: BTreeMap<EpisodeId, Vec<&'static str>>,
-    /// By the pod's UID, the reason and the culprits.
-    recent: BTreeMap<(String, &'static str, String), Recent>,
+    /// By the pod's UID, what it waited for, the reason and the culprits.
+    recent: BTreeMap<(String, Resource, &'static str, String), Recent>,
 }
 
 impl Story {
@@ -109,7 +109,7 @@ impl Story {
         culprits: String,
     ) -> (String, u32) {
         self.recent.retain(|_, recent| at.since(recent.at) <= SAME_FOR);
-        let key = (episode.victim.pod_uid.clone(), reason, culprits);
+        let key = (episode.victim.pod_uid.clone(), episode.resource, reason, culprits);
         if let Some(recent) = self.recent.get_mut(&key) {
             recent.count = recent.count.saturating_add(1);
             recent.at = at;
@@ -303,6 +303,16 @@ mod tests {
         assert_eq!(tell(&mut story, &other, 300).1, 1);
         let later = tell(&mut story, &at(4, 2_000), 2_000);
         assert_eq!((later.1, story.recent.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_wait_for_the_gpu_is_told_as_such_and_never_counted_on_one_for_the_cpu() {
+        let mut story = Story::default();
+        assert_eq!(goes_on(&mut story, &at(1, 100)).unwrap().count, 1);
+        let gpu = Episode { resource: Resource::GpuTime, ..at(2, 110) };
+        let told = goes_on(&mut story, &gpu).unwrap();
+        assert!(told.note.contains("of its wait for GPU time 90 % by Deployment prod/scan"), "{}", told.note);
+        assert_eq!(told.count, 1);
     }
 
     #[test]

@@ -21,6 +21,10 @@ fn what_breaks_a_rule_is_refused_with_the_fields_name() {
         let containers = keys.iter().map(|&key| wire::TraceContainerUse { key, ..Default::default() });
         Wire::Frame(wire::TraceFrame { containers: containers.collect(), ..Default::default() })
     };
+    let gpus = |keys: &[u32]| {
+        let gpus = keys.iter().map(|&key| wire::TraceGpuUse { key, ..Default::default() });
+        Wire::Frame(wire::TraceFrame { gpus: gpus.collect(), ..Default::default() })
+    };
     for (field, entry) in [
         ("header.format", Wire::Header(wire::TraceHeader { format: 2, ..header() })),
         ("node", Wire::Header(wire::TraceHeader { node: String::new(), ..header() })),
@@ -32,6 +36,8 @@ fn what_breaks_a_rule_is_refused_with_the_fields_name() {
         ("container.cpu_list", container(1, "3-1")),
         ("frame.containers.key", frame(&[0])),
         ("frame.containers.key", frame(&[1, 2, 2])),
+        ("frame.gpus.key", gpus(&[0])),
+        ("frame.gpus.key", gpus(&[2, 1])),
         ("late.add", Wire::Late(wire::TraceLate { tick: 1, key: 1, add: None })),
         (
             "late.key",

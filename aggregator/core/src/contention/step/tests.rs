@@ -14,6 +14,7 @@ fn frame(tick: u64, msec: u64, node: Option<NodeUse>, containers: Vec<ContainerU
         node_pressure: None,
         available_bytes: None,
         containers,
+        gpus: Vec::new(),
     }
 }
 
