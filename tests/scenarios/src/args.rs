@@ -72,6 +72,9 @@ enum Command {
         /// Only the other half
         #[arg(long)]
         report: bool,
+        /// Where results of the short form on unified cgroups are kept: a section of their own
+        #[arg(long, value_name = "DIR")]
+        unified: Option<PathBuf>,
         /// Write the latencies there, as a picture
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
@@ -100,9 +103,10 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             let ids: Vec<String> = matrix::trials().into_iter().map(|trial| trial.id + "\n").collect();
             print(&ids.concat())
         }
-        Command::Score { dir, tuning, report, svg } => {
+        Command::Score { dir, tuning, report, unified, svg } => {
             let half = if report { Some(Half::Report) } else { tuning.then_some(Half::Tuning) };
-            let page = score::page(&score::read_all(&dir, half)?, half);
+            let unified = unified.map(|dir| score::read_all(&dir, half)).transpose()?;
+            let page = score::page(&score::read_all(&dir, half)?, unified.as_ref(), half);
             if let Some(file) = svg {
                 std::fs::write(&file, page.svg).with_context(|| format!("write {}", file.display()))?;
             }

@@ -2,22 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use berth_kit::program;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/accuracy")
-}
-
-/// What `berth replay` says of every trace, by name.
-fn verdicts() -> String {
+/// What `berth replay` says of every trace in a folder, by name.
+fn verdicts(folder: &Path) -> String {
     let berth = program("berth-cli", "berth");
-    let mut traces: Vec<PathBuf> =
-        fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut traces: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     traces.retain(|file| file.extension().is_some_and(|extension| extension == "gz"));
     traces.sort();
-    assert!(!traces.is_empty(), "no trace lies in {}", folder().display());
+    assert!(!traces.is_empty(), "no trace lies in {}", folder.display());
     let mut verdicts = String::new();
     for trace in traces {
         let replayed = Command::new(&berth).arg("replay").arg(&trace).args(["-o", "json"]).output().unwrap();
@@ -29,10 +29,11 @@ fn verdicts() -> String {
     verdicts
 }
 
-#[test]
-fn every_recorded_trial_replays_to_the_verdicts_that_are_kept() {
-    let kept = folder().join("verdicts.jsonl");
-    let told = verdicts();
+/// Compares a folder's verdicts with those that are kept in it.
+fn hold(folder: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(folder);
+    let kept = folder.join("verdicts.jsonl");
+    let told = verdicts(&folder);
     if std::env::var_os("BERTH_UPDATE_GOLDEN").is_some() {
         fs::write(&kept, &told).unwrap();
     }
@@ -43,4 +44,14 @@ fn every_recorded_trial_replays_to_the_verdicts_that_are_kept() {
         (None, told.lines().count()),
         "if the detector was meant to change, BERTH_UPDATE_GOLDEN=1 writes what it says now; run make accuracy too"
     );
+}
+
+#[test]
+fn every_recorded_trial_replays_to_the_verdicts_that_are_kept() {
+    hold("accuracy");
+}
+
+#[test]
+fn every_recorded_trial_on_unified_cgroups_does_so_too() {
+    hold("accuracy-unified");
 }

@@ -53,8 +53,9 @@ fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
     Judgement { trials, soaks }
 }
 
-/// The figures of the trials of one half, and every method beside Berth.
-pub fn page(measured: &Measured, half: Option<Half>) -> Page {
+/// The figures of the trials of one half, and every method beside Berth; those of the `unified` short form
+/// have a section of their own.
+pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>) -> Page {
     let trials = &measured.trials;
     let judged: BTreeMap<&'static str, Judgement<'_>> =
         Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
@@ -74,7 +75,8 @@ pub fn page(measured: &Measured, half: Option<Half>) -> Page {
         classes(&berth.trials),
         "\n## Beside others, and with a part left out\n\n".to_owned(),
         beside(&judged),
-        machine(trials),
+        format!("\n## Machine\n\n{}", machines(trials)),
+        unified.map(on_unified_cgroups).unwrap_or_default(),
     ]
     .concat();
     Page { markdown, svg: latencies(&berth.trials) }
@@ -185,9 +187,24 @@ fn latencies(judged: &[Judged<'_>]) -> String {
     ])
 }
 
-fn machine(trials: &[Labelled]) -> String {
+fn machines(trials: &[Labelled]) -> String {
     let machines: std::collections::BTreeSet<String> =
         trials.iter().map(|trial| trial.outcome.machine.to_string()).collect();
-    let list: Vec<String> = machines.into_iter().map(|machine| format!("- {machine}\n")).collect();
-    format!("\n## Machine\n\n{}", list.concat())
+    machines.into_iter().map(|machine| format!("- {machine}\n")).collect()
+}
+
+/// The trials of a machine whose cgroups are of one version.
+fn on_unified_cgroups(measured: &Measured) -> String {
+    let (trials, berth) = (&measured.trials, judge(measured, Method::Berth));
+    [
+        "\n## On unified cgroups only\n\n".to_owned(),
+        "The short form of the trials, in a virtual machine without version 1 of cgroups (`make accuracy-unified`).\n\n"
+            .to_owned(),
+        machines(trials),
+        format!("\nTrials: {} of {}; {}.\n\n", trials.len(), matrix::short().len(), labels(trials)),
+        headline(&berth.figures(), None),
+        "\nBy class:\n\n".to_owned(),
+        classes(&berth.trials),
+    ]
+    .concat()
 }
