@@ -189,8 +189,8 @@ fn latencies(judged: &[Judged<'_>]) -> String {
 
 fn machines(trials: &[Labelled]) -> String {
     let machines: std::collections::BTreeSet<String> =
-        trials.iter().map(|trial| trial.outcome.machine.to_string()).collect();
-    machines.into_iter().map(|machine| format!("- {machine}\n")).collect()
+        trials.iter().map(|trial| format!("- {}\n", trial.outcome.machine)).collect();
+    machines.into_iter().collect()
 }
 
 /// The trials of a machine whose cgroups are of one version.
