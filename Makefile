@@ -20,8 +20,8 @@ IMAGES := agent aggregator loadgen refmodel scanner cli
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 IMAGE_NAMES := $(foreach target,$(IMAGES),$(if $(REGISTRY),$(REGISTRY)/)berth-$(target):$(VERSION))
 
-.PHONY: help build demo test soak tools accuracy accuracy-tools accuracy-unified images cluster cluster-down cluster-tools cluster-images lint doc \
-	install uninstall clean
+.PHONY: help build demo test soak tools accuracy accuracy-tools accuracy-unified images \
+	cluster cluster-down cluster-tools cluster-images lint doc install uninstall clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,8 @@ accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it
 	$(TARGET)/accuracy run --dir "$(ACCURACY)" --tools "$$(tests/scenarios/tools.sh "$(BERTH_CACHE)")" \
 		--perf "$$(tests/scenarios/perf.sh "$(BERTH_CACHE)")"
 	for swings in "" --swings; do $(TARGET)/accuracy soak --dir "$(ACCURACY)" $$swings; done
-	$(TARGET)/accuracy score --report --dir "$(ACCURACY)" $(if $(wildcard $(ACCURACY_UNIFIED)/*.json),--unified "$(ACCURACY_UNIFIED)") \
-	    --svg docs/accuracy.svg >docs/accuracy.md
+	$(TARGET)/accuracy score --report --dir "$(ACCURACY)" \
+	    $(if $(wildcard $(ACCURACY_UNIFIED)/*.json),--unified "$(ACCURACY_UNIFIED)") --svg docs/accuracy.svg >docs/accuracy.md
 
 accuracy-unified: build ## Run the trials' short form on cgroups v2 alone, in a virtual machine; make accuracy shows it
 	tests/scenarios/unified.sh "$(BERTH_CACHE)" "$(TARGET)" "$(ACCURACY_UNIFIED)"

@@ -10,6 +10,7 @@ use std::{
 };
 
 use berth_kit::program;
+use berth_scenarios::score::{Measured, page, read_all};
 
 /// What `berth replay` says of every trace in a folder, by name.
 fn verdicts(folder: &Path) -> String {
@@ -29,9 +30,13 @@ fn verdicts(folder: &Path) -> String {
     verdicts
 }
 
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}
+
 /// Compares a folder's verdicts with those that are kept in it.
-fn hold(folder: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(folder);
+fn hold(name: &str) {
+    let folder = folder(name);
     let kept = folder.join("verdicts.jsonl");
     let told = verdicts(&folder);
     if std::env::var_os("BERTH_UPDATE_GOLDEN").is_some() {
@@ -54,4 +59,13 @@ fn every_recorded_trial_replays_to_the_verdicts_that_are_kept() {
 #[test]
 fn every_recorded_trial_on_unified_cgroups_does_so_too() {
     hold("accuracy-unified");
+}
+
+#[test]
+fn trials_that_saw_version_2_alone_have_a_section_of_the_page() {
+    let measured = read_all(&folder("accuracy-unified"), None).unwrap();
+    assert!(measured.trials.iter().all(|trial| trial.outcome.machine.cgroups == "v2"));
+    let page = page(&Measured::default(), Some(&measured), None).markdown;
+    let (_, section) = page.split_once("## On unified cgroups only").unwrap();
+    assert!(section.contains("Trials: 7 of 7") && section.contains("| unowned | unowned | 1 /"), "{section}");
 }

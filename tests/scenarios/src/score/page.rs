@@ -76,7 +76,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         "\n## Beside others, and with a part left out\n\n".to_owned(),
         beside(&judged),
         format!("\n## Machine\n\n{}", machines(trials)),
-        unified.map(on_unified_cgroups).unwrap_or_default(),
+        unified.filter(|short| !short.trials.is_empty()).map(on_unified_cgroups).unwrap_or_default(),
     ]
     .concat();
     Page { markdown, svg: latencies(&berth.trials) }
