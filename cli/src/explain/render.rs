@@ -125,7 +125,9 @@ fn evidence(episode: &Episode) -> String {
 fn meaning(episode: &Episode) -> &'static str {
     let others = match episode.resource {
         Resource::Memory => "other pods take the memory of its node, and it waits for what is reclaimed",
-        Resource::Io => "other pods keep the device busy that it reads and writes",
+        Resource::Io => {
+            "other pods read and write too while it waits for a device; whether it is the same one is not known"
+        }
         Resource::GpuTime => "other pods hold the GPU that it works on, which is never free",
         _ => "it waits for other pods on its node",
     };

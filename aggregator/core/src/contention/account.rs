@@ -23,6 +23,9 @@ const NAMES_AT_MOST: usize = 256;
 /// busy loop).
 const DUE: f64 = 0.95;
 
+/// Who stands on another level, a slice of the system, takes what it takes whatever the pods' weights are.
+const WEIGHED_AT_LEAST: f64 = 0.5;
+
 /// What another held.
 #[derive(Debug)]
 pub(crate) struct Other {
@@ -52,6 +55,8 @@ pub(crate) struct Account {
     pub(crate) others: BTreeMap<ContainerKey, Other>,
     /// Others that found no room.
     pub(crate) rest: f64,
+    /// The part of `throttled` that the quota's own counters say; the rest had no other reason.
+    pub(crate) throttled_seen: f64,
     pub(crate) limit_hits: u64,
     pub(crate) cpu_limit_millicpu: Option<u64>,
     usage: f64,
@@ -82,6 +87,7 @@ impl Account {
         let split = &tick.split;
         self.blocks.add(tick.span());
         self.throttled += split.throttled;
+        self.throttled_seen += split.throttled_seen;
         self.own += split.own;
         self.irq += split.irq;
         self.steal += split.steal;
@@ -128,9 +134,13 @@ impl Account {
     }
 
     /// CPU time that it would have had at the rate of the most favoured of the others per weight; 0 where
-    /// weights are not known.
+    /// those whose weights are known hold less than half of what others do.
     pub(crate) fn fair_nsec(&self) -> f64 {
-        self.others.values().map(|other| other.fair_nsec).fold(0.0, f64::max)
+        let weighed = self.others.values().filter(|other| other.fair_nsec > 0.0);
+        let (most, held) =
+            weighed.fold((0.0, 0.0), |(most, held), other| (other.fair_nsec.max(most), held + other.nsec));
+        let all = self.rest + self.others.values().map(|other| other.nsec).sum::<f64>();
+        if held >= WEIGHED_AT_LEAST * all { most } else { 0.0 }
     }
 
     /// It wants more than there is, and has as much for its weight, which follows from its request, as

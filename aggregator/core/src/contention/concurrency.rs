@@ -14,7 +14,7 @@ use crate::contention::decompose::Split;
 /// is ten times as slow as its server by then.
 const FULL: f64 = 0.9;
 
-/// Sums over the last second: what is ordinary is a mean.
+/// Sums over the last half second: what is ordinary is a mean.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sums {
     run: f64,

@@ -6,7 +6,7 @@
 
 use crate::{
     contention::{rivals::Rivals, step::Step},
-    frame::ThreadUse,
+    frame::{ContainerUse, ThreadUse},
     who::{ContainerKey, WhoRef},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Split {
     /// Throttled, own, irq, steal, unowned and others together.
     pub(crate) wait: f64,
     pub(crate) throttled: f64,
+    /// The part of it that the quota's counters say.
+    pub(crate) throttled_seen: f64,
     /// Held by its own other threads.
     pub(crate) own: f64,
     pub(crate) irq: f64,
@@ -95,9 +97,10 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
         work: threads.run_nsec as f64,
-        capacity: rivals.capacity_nsec().unwrap_or_default(),
+        capacity: rivals.capacity_nsec().unwrap_or_default().min(limit_nsec(container, step.dt_nsec)),
         wait,
         throttled,
+        throttled_seen: throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
         ..Split::default()
     };
@@ -105,6 +108,12 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
         share_out(&mut split, holders(step, &rivals, threads), wait - throttled);
     }
     Some(split)
+}
+
+/// CPU time that its own limit allows it.
+fn limit_nsec(container: &ContainerUse, dt_nsec: u64) -> f64 {
+    let limit = container.limits.and_then(|limits| limits.cpu_millicpu);
+    limit.map_or(f64::INFINITY, |millicpu| millicpu as f64 / 1e3 * dt_nsec as f64)
 }
 
 /// CPU time held while the victim could run.

@@ -1,9 +1,9 @@
 //! One node's detector: frames and late news in, episodes out.
 //!
 //! Invariant: the same calls with the same values give the same episodes, byte for byte; no clock, no
-//! randomness but what derives from an episode's id. Bounded: 2 s of steps for late news, 10 s of
-//! splits a model, one episode a model. Deliberately absent: learnt baselines, regression, timing
-//! tests; each enters only with its gain on labelled runs.
+//! randomness but what derives from an episode's id or a step's time. Bounded: 2 s of steps for late news,
+//! 13 s of splits and one episode for each model and resource. Deliberately absent: learnt baselines,
+//! regression, timing tests; each enters only with its gain on labelled runs.
 
 use std::{
     collections::{BTreeMap, VecDeque},

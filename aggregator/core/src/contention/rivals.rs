@@ -63,17 +63,19 @@ impl<'a> Rivals<'a> {
         let pods = self.others.iter().filter(|rival| rival.weight.is_some());
         let ran: f64 = pods.map(|rival| rival.ran).sum();
         let part = ran / self.others.iter().map(in_the_way).sum::<f64>();
-        let own_weight = self.victim.limits.and_then(|limits| limits.cpu_weight).and(weight(self.victim));
+        let own_weight = known_weight(self.victim);
         let held = |rival: &Rival<'_>| Held {
             key: rival.container.key,
             who: rival.container.who.clone(),
             nsec: if rival.weight.is_some() { in_the_way(rival) * part } else { rival.ran },
-            fair_nsec: own_weight.zip(rival.weight).map_or(0.0, |(own, its)| rival.ran / its * own),
+            fair_nsec: own_weight
+                .zip(known_weight(rival.container))
+                .map_or(0.0, |(own, its)| rival.ran / its * own),
         };
         self.others.iter().map(held).collect()
     }
 
-    /// CPU time that there was; `None` where the node's was not seen.
+    /// CPU time that there was on the victim's CPUs; `None` where the node's was not seen.
     pub(crate) fn capacity_nsec(&self) -> Option<f64> {
         self.node.map(|node| node.cpus * self.on_victims_cpus * self.dt)
     }
@@ -88,6 +90,11 @@ impl<'a> Rivals<'a> {
     pub(crate) fn on_victims_cpus(&self) -> f64 {
         self.on_victims_cpus
     }
+}
+
+/// A pod's, where it was read.
+fn known_weight(of: &ContainerUse) -> Option<f64> {
+    of.limits.and_then(|limits| limits.cpu_weight).and(weight(of))
 }
 
 /// The kernel shows 0 for a group of the idle class.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::contention::{
-    episode::Severity,
+    episode::{Resource, Severity},
     history::{History, STEP_SLACK, TOLD_OVER},
     slowdown::Span,
 };
@@ -32,6 +32,9 @@ const CHRONIC_CALM_WINDOW: Duration = Duration::from_secs(5);
 /// ... and from then on for this long: three seconds with the window.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
 
+/// Of what is read once a second, less what the reads jitter by.
+const TWO_WINDOWS: Duration = Duration::from_millis(1_900);
+
 /// The last ten seconds, less a window of what is read once a second.
 const CHRONIC_AT_LEAST: Duration = Duration::from_secs(9);
 
@@ -53,16 +56,42 @@ const LEVELS: [Level; 3] = [
     Level { severity: Severity::Transient, slowdown: TRANSIENT, hold: Duration::from_millis(300) },
 ];
 
+/// How well a resource's waits can be seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sight {
+    /// No level holds for less.
+    hold_at_least: Duration,
+    /// No wait is told as worse.
+    worst: Severity,
+}
+
+impl Sight {
+    pub(crate) fn of(resource: Resource) -> Self {
+        match resource {
+            Resource::Cpu => Self { hold_at_least: Duration::ZERO, worst: Severity::Severe },
+            // Read once a second, and a window may hold two readings or none.
+            Resource::Memory | Resource::Io | Resource::Cache => {
+                Self { hold_at_least: TWO_WINDOWS, worst: Severity::Severe }
+            }
+            // The longest that it can have waited; it may have had no work.
+            Resource::GpuTime | Resource::GpuMemory => {
+                Self { hold_at_least: TWO_WINDOWS, worst: Severity::Transient }
+            }
+        }
+    }
+}
+
 /// The worst level that has held since an onset `age` ago.
-pub(crate) fn reached(history: &History, age: Duration) -> Option<Severity> {
+pub(crate) fn reached(history: &History, age: Duration, sight: Sight) -> Option<Severity> {
     let holds = |level: &&Level| {
         let has_effect = |window| {
             let span = history.trailing(window);
             span.stall() >= STALL_AT_LEAST && span.slowdown() >= level.slowdown
         };
-        age + STEP_SLACK >= level.hold && has_effect(level.hold) && has_effect(level.hold.min(LAST_MOMENTS))
+        let hold = level.hold.max(sight.hold_at_least);
+        age + STEP_SLACK >= hold && has_effect(hold) && has_effect(hold.min(LAST_MOMENTS))
     };
-    LEVELS.iter().find(holds).map(|level| level.severity)
+    LEVELS.iter().find(holds).map(|level| level.severity.min(sight.worst))
 }
 
 /// How a wait comes, and so over how long it is looked at.
@@ -75,7 +104,7 @@ pub(crate) enum Pace {
 }
 
 /// The worst level that the last ten seconds are at, by the lower end of the mean's interval.
-pub(crate) fn chronic(history: &History, seed: u64) -> Option<Severity> {
+pub(crate) fn chronic(history: &History, seed: u64, sight: Sight) -> Option<Severity> {
     let span = history.trailing(TOLD_OVER);
     // The interval takes hundreds of draws; a mean below the least level needs none.
     let is_young = span.dt < CHRONIC_AT_LEAST.as_nanos() as f64;
@@ -84,7 +113,7 @@ pub(crate) fn chronic(history: &History, seed: u64) -> Option<Severity> {
     }
     let (lo, _) = history.blocks(TOLD_OVER).interval(seed);
     let levels = LEVELS.iter().filter(|level| level.severity < Severity::Severe);
-    levels.filter(|level| lo >= level.slowdown).map(|level| level.severity).max()
+    levels.filter(|level| lo >= level.slowdown).map(|level| level.severity.min(sight.worst)).max()
 }
 
 /// The effect of an episode that has been this bad is gone for now.

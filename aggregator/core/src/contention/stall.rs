@@ -5,7 +5,7 @@
 //! read from the model's own limit, from what others took of the node's memory, and from what each read
 //! and wrote. Deliberately absent: what a model waits for its own reads, which is its work.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     contention::{
@@ -45,6 +45,8 @@ pub(crate) struct Window {
     pub(crate) gpus: Gpus,
     available_bytes: Option<u64>,
     containers: Vec<ContainerUse>,
+    /// By how much the memory of each grew since the window before.
+    grown_bytes: BTreeMap<ContainerKey, f64>,
 }
 
 impl Window {
@@ -54,6 +56,7 @@ impl Window {
             gpus: Gpus::default().and(step),
             available_bytes: step.available_bytes,
             containers: step.containers.clone(),
+            grown_bytes: BTreeMap::new(),
         }
     }
 
@@ -63,6 +66,7 @@ impl Window {
             gpus: self.gpus.and(step),
             available_bytes: step.available_bytes.or(self.available_bytes),
             containers: joined_containers(self.containers, step.containers.clone()),
+            grown_bytes: BTreeMap::new(),
         }
     }
 
@@ -76,16 +80,28 @@ impl Window {
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     filling: Option<Window>,
+    /// Anonymous memory and page cache of each at the end of the window before.
+    held_bytes: BTreeMap<ContainerKey, f64>,
 }
 
 impl Windows {
     /// Gives the window that this step completes.
     pub(crate) fn add(&mut self, step: &Step) -> Option<Window> {
-        let window = match self.filling.take() {
+        let mut window = match self.filling.take() {
             None => Window::of(step),
             Some(before) => before.and(step),
         };
         if window.moment.dt_nsec >= WINDOW.as_nanos() as f64 {
+            let held = |of: &ContainerUse| {
+                of.reclaim
+                    .map(|reclaim| (of.key, reclaim.anon_bytes.saturating_add(reclaim.file_bytes) as f64))
+            };
+            let now: BTreeMap<ContainerKey, f64> = window.containers.iter().filter_map(held).collect();
+            let grown = |(key, bytes): (&ContainerKey, &f64)| {
+                self.held_bytes.get(key).map(|before| (*key, (bytes - before).max(0.0)))
+            };
+            window.grown_bytes = now.iter().filter_map(grown).collect();
+            self.held_bytes = now;
             return Some(window);
         }
         self.filling = Some(window);
@@ -99,21 +115,26 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
     let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
     let limit_hits = own.reclaim.map_or(0, |reclaim| reclaim.limit_hits);
     let mut split = Split { limit_hits, ..seen(own, wait) };
-    let node_is_tight = window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES);
     // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
-    if is_at_limit(own) || !node_is_tight {
+    if is_at_limit(own) {
         split.own = wait;
-        return Some(split);
+    } else if window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
+        // What was taken from the victim and is read again is the harm, and not its cause.
+        let grown = window.grown_bytes.get(&victim).copied().unwrap_or_default();
+        hand_out(&mut split, wait, &others(window, victim, bytes_taken), grown);
+    } else {
+        // There is no shortage to be seen, so nobody can be said to have made it.
+        split.wait = 0.0;
     }
-    hand_out(&mut split, wait, &others(window, victim, bytes_taken), bytes_taken(own));
     Some(split)
 }
 
-/// Its wait for block I/O, as far as others used the device; `None` where it is not accounted.
+/// Its wait for block I/O, as far as others read and wrote; on which devices is not known. `None` where it
+/// is not accounted.
 pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
     let own = window.container(victim)?;
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
-    let own_bytes = own.io.map(|_| bytes_moved(own))?;
+    let own_bytes = own.io.map(|_| bytes_moved(window, own))?;
     let moved = others(window, victim, bytes_moved);
     let foreign: f64 = moved.iter().map(|(_, bytes)| bytes).sum();
     let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
@@ -133,15 +154,16 @@ fn is_at_limit(own: &ContainerUse) -> bool {
     own.reclaim.is_some_and(|reclaim| reclaim.limit_hits > 0) || limit.is_some_and(is_full)
 }
 
-/// What it took of the node's memory in the window: pages it faulted in again, and those that it had to
-/// make room for.
-fn bytes_taken(of: &ContainerUse) -> f64 {
-    of.reclaim.map_or(0.0, |reclaim| {
+/// What it took of the node's memory in the window: by how much it grew, pages that it faulted in again, and
+/// those that it had to make room for. The kernel stalls who needs a page next, seldom who took most.
+fn bytes_taken(window: &Window, of: &ContainerUse) -> f64 {
+    let thrashed = of.reclaim.map_or(0.0, |reclaim| {
         (reclaim.refaults.saturating_add(reclaim.direct_reclaim_pages)) as f64 * PAGE_BYTES
-    })
+    });
+    thrashed + window.grown_bytes.get(&of.key).copied().unwrap_or_default()
 }
 
-fn bytes_moved(of: &ContainerUse) -> f64 {
+fn bytes_moved(_: &Window, of: &ContainerUse) -> f64 {
     of.io.map_or(0.0, |io| {
         let operations = io.read_ops.saturating_add(io.write_ops) as f64;
         io.read_bytes.saturating_add(io.write_bytes) as f64 + operations * BYTES_PER_OPERATION
@@ -152,10 +174,10 @@ fn bytes_moved(of: &ContainerUse) -> f64 {
 fn others(
     window: &Window,
     victim: ContainerKey,
-    amount: fn(&ContainerUse) -> f64,
+    amount: fn(&Window, &ContainerUse) -> f64,
 ) -> Vec<(&ContainerUse, f64)> {
     let others = window.containers.iter().filter(|other| other.key != victim);
-    others.map(|other| (other, amount(other))).filter(|(_, amount)| *amount > 0.0).collect()
+    others.map(|other| (other, amount(window, other))).filter(|(_, amount)| *amount > 0.0).collect()
 }
 
 /// Hands the wait out in proportion to the amounts; what nobody can be charged with is unowned.

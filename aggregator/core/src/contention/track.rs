@@ -12,7 +12,7 @@ use crate::{
         account::Account,
         episode::{Episode, EpisodeId, Evidence, Resource, Severity, Verdict},
         history::{History, LATE_AT_MOST, TOLD_OVER},
-        severity::{self, CALM_HOLD, Pace},
+        severity::{self, CALM_HOLD, Pace, Sight},
         verdict,
     },
     digest::Digest,
@@ -110,7 +110,7 @@ impl Track {
         }
         let tell = match &mut self.tracked {
             Some(tracked) if tracked.cleared.is_none() => {
-                let tell = tracked.follow(&self.history);
+                let tell = tracked.follow(&self.history, Sight::of(self.resource));
                 if tracked.cleared.is_some() {
                     self.alarm = None;
                     self.history.forget_alarm();
@@ -139,7 +139,7 @@ impl Track {
         let alarm = self.alarm?;
         // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
         let onset = alarm.onset.max(self.cleared()).max(now - TOLD_OVER);
-        let severity = severity::reached(&self.history, now.since(onset))?;
+        let severity = severity::reached(&self.history, now.since(onset), Sight::of(self.resource))?;
         Some(Opening { alarm: Alarm { onset, at: alarm.at.max(onset) }, severity, pace: Pace::Sudden })
     }
 
@@ -151,7 +151,7 @@ impl Track {
             return None;
         }
         self.looked_back = now;
-        let severity = severity::chronic(&self.history, now.0)?;
+        let severity = severity::chronic(&self.history, now.0, Sight::of(self.resource))?;
         let felt = self.history.ticks().find(|tick| severity::is_felt(tick.span(), severity));
         let onset = felt.map_or(now, |tick| tick.start).max(now - TOLD_OVER);
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Chronic })
@@ -234,9 +234,9 @@ impl Track {
 
 impl Tracked {
     /// Goes on with an open episode; says whether there is something to tell.
-    fn follow(&mut self, history: &History) -> bool {
+    fn follow(&mut self, history: &History, sight: Sight) -> bool {
         let now = history.now();
-        let reached = severity::reached(history, now.since(self.began));
+        let reached = severity::reached(history, now.since(self.began), sight);
         let worse = reached.is_some_and(|reached| reached > self.severity);
         self.severity = self.severity.max(reached.unwrap_or(self.severity));
         self.calm = if severity::is_calm(history, self.severity, self.pace) {
@@ -287,7 +287,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     match resource {
         Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
         Resource::Cpu => {
-            evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled / 1e6)));
+            evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled_seen / 1e6)));
             let limit = account.cpu_limit_millicpu.filter(|_| account.throttled > 0.0);
             evidence.extend(limit.map(|millicpu| one("cpu_limit_millicpu", millicpu as f64)));
             if account.has_its_due() {

@@ -53,6 +53,9 @@ const COVERAGE_AT_LEAST: f64 = 0.9;
 /// verdict nearer than that to its gate may be another.
 const SHARE_ERROR: f64 = 0.13;
 
+/// What a limit is charged with is mostly what its counters say.
+const COUNTED_AT_LEAST: f64 = 0.5;
+
 /// A younger episode has too few waits to be sure of.
 const YOUNG_NSEC: f64 = 2e9;
 
@@ -165,13 +168,20 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// Its limits are read from the victim's own counters, so they can be confirmed; blame by shares of CPU
-/// time shows who was there, not that it would help to move them, so it is likely at best.
+/// Its limits are read from the victim's own counters, so they can be confirmed where those count; blame by
+/// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
+/// reads and writes which device is not known, so of block I/O it is possible.
 pub(crate) fn confidence(resource: Resource, account: &Account, verdict: Verdict, margin: f64) -> Confidence {
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
     let clear = tier(resource, account) != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
-    match verdict {
-        Verdict::SelfThrottled | Verdict::MemoryOwnLimit if clear => Confidence::Confirmed,
+    let is_counted = match verdict {
+        Verdict::SelfThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
+        Verdict::MemoryOwnLimit => account.limit_hits > 0,
+        _ => false,
+    };
+    match resource {
+        _ if clear && is_counted => Confidence::Confirmed,
+        Resource::Io => Confidence::Possible,
         _ if clear && margin >= SHARE_ERROR => Confidence::Likely,
         _ => Confidence::Possible,
     }

@@ -4,12 +4,12 @@ mod gpus;
 mod sim;
 mod stalls;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_core::{
     contention::{Cause, Confidence, Detector, Episode, Severity, Verdict},
     frame::{Frame, Late, Limits, ThreadUse},
-    who::Role,
+    who::{Role, Who},
 };
 use sim::{Container, Counted, Node, Played, START, Thread, Work, container};
 
@@ -295,6 +295,20 @@ fn who_has_all_that_its_request_gives_is_told_to_ask_for_more() {
     assert_eq!(verdict(Some(100)), Verdict::OverEntitlement, "it has the half that it is entitled to");
     assert_eq!(verdict(Some(300)), Verdict::Neighbour, "it is entitled to more");
     assert_eq!(verdict(None), Verdict::Neighbour, "nobody knows what it is entitled to");
+}
+
+#[test]
+fn who_is_starved_by_the_system_is_not_told_to_ask_for_more() {
+    let model = container("model", Role::Model, [Thread::new(Work::Serve { service: 5, every: 7 })]);
+    let idle = scanner("web", Thread::new(Work::Duty { on: 1, period: 500 }));
+    let mut system = scanner("containerd", Thread::new(Work::Hog));
+    let who = Who { pod: String::new(), ..(*system.who).clone() };
+    system.who = Arc::new(who);
+    let mut frames = Node::new(1, vec![model, idle, system]).play(20_000).frames;
+    for container in frames.iter_mut().flat_map(|frame| &mut frame.containers) {
+        container.limits = Some(Limits { cpu_weight: Some(100), ..Limits::default() });
+    }
+    assert_eq!(last(&detect(&frames)).verdict, Verdict::Neighbour);
 }
 
 #[test]

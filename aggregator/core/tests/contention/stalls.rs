@@ -30,7 +30,15 @@ fn frame(tick: u64, available_bytes: u64, containers: &[(&str, Role, Second)]) -
     let of = |(index, (name, role, second)): (usize, &(&str, Role, Second))| ContainerUse {
         pressure: Some(if is_read { second.pressure } else { Pressure::default() }),
         memory_bytes: Some(second.memory_bytes),
-        reclaim: Some(if is_read { second.reclaim } else { Reclaim::default() }),
+        reclaim: Some(if is_read {
+            second.reclaim
+        } else {
+            Reclaim {
+                anon_bytes: second.reclaim.anon_bytes,
+                file_bytes: second.reclaim.file_bytes,
+                ..Reclaim::default()
+            }
+        }),
         io: Some(if is_read { second.io } else { IoUse::default() }),
         limits: Some(second.limits),
         ..ContainerUse::new(key(index), container(name, *role, []).who, second.usage_msec * 100_000)
@@ -109,10 +117,12 @@ fn a_model_at_its_own_memory_limit_hurts_itself_whoever_is_beside_it() {
 #[test]
 fn who_thrashes_the_nodes_memory_is_named_for_it() {
     let thrash = Reclaim { refaults: 20_000, direct_reclaim_pages: 5_000, ..Reclaim::default() };
+    // What was taken from it, it reads again.
+    let victim = Reclaim { refaults: 60_000, ..Reclaim::default() };
     let idle = Second { usage_msec: 10, memory_bytes: GIB, ..Second::default() };
     let quiet = [("model", Role::Model, model()), ("scan", Role::Scanner, idle), ("web", Role::Other, idle)];
     let hurt = [
-        ("model", Role::Model, Second { pressure: stalled_for_memory(100), ..model() }),
+        ("model", Role::Model, Second { pressure: stalled_for_memory(100), reclaim: victim, ..model() }),
         ("scan", Role::Scanner, Second { usage_msec: 500, reclaim: thrash, ..idle }),
         ("web", Role::Other, idle),
     ];
@@ -141,6 +151,7 @@ fn who_keeps_the_device_busy_is_named_in_proportion_and_own_reads_are_the_models
     let [episode] = &told[..] else { panic!("one episode: {told:?}") };
     assert_eq!((episode.resource, episode.verdict), (Resource::Io, Verdict::Neighbour));
     assert_eq!(names(episode), ["demo/large", "demo/small"]);
+    assert_eq!(episode.confidence, Confidence::Possible, "which device each uses is not known");
     assert!((episode.shares[0].share - 0.75).abs() < 1e-9, "{:?}", episode.shares);
 }
 
@@ -150,7 +161,7 @@ fn a_model_short_of_memory_and_behind_a_disk_has_an_episode_of_each() {
     let both = Pressure { io_some_usec: 200_000, ..stalled_for_memory(200) };
     let io = IoUse { write_bytes: GIB / 8, write_ops: 1000, ..IoUse::default() };
     let hurt = [
-        ("model", Role::Model, Second { pressure: both, ..model() }),
+        ("model", Role::Model, Second { pressure: both, memory_bytes: GIB, ..model() }),
         ("scan", Role::Scanner, Second { io, ..Second::default() }),
     ];
     let mut resources: Vec<_> = detect(8 * GIB, &quiet, &hurt).iter().map(|told| told.resource).collect();
@@ -169,4 +180,36 @@ fn what_has_no_pressure_file_has_no_episode_of_it() {
         detector.push(frame);
         assert!(detector.step(at).is_empty());
     }
+}
+
+#[test]
+fn who_grows_on_a_tight_node_is_named_for_what_is_reclaimed_from_others() {
+    let mut detector = Detector::new("node-1".to_owned());
+    let mut last = None;
+    for tick in 1..=200_u64 {
+        let hurt = tick > 100;
+        let pressure = if hurt { stalled_for_memory(200) } else { Pressure::default() };
+        let grown = if hurt { (tick - 100) << 24 } else { 0 };
+        let scan = Reclaim { anon_bytes: GIB + grown, ..Reclaim::default() };
+        let victim = Reclaim { file_bytes: GIB / 4, refaults: 9_000, ..Reclaim::default() };
+        let containers = [
+            ("model", Role::Model, Second { pressure, reclaim: victim, ..model() }),
+            ("scan", Role::Scanner, Second { usage_msec: 300, reclaim: scan, ..Second::default() }),
+        ];
+        let frame = frame(tick, GIB / 8, &containers);
+        let at = frame.at;
+        detector.push(frame);
+        last = detector.step(at).pop().or(last);
+    }
+    let episode = last.unwrap();
+    assert_eq!((episode.resource, episode.verdict), (Resource::Memory, Verdict::Neighbour));
+    assert_eq!(names(&episode), ["demo/scan"]);
+}
+
+#[test]
+fn a_stall_without_any_shortage_is_laid_on_nobody() {
+    let quiet = [("model", Role::Model, model()), ("scan", Role::Scanner, Second::default())];
+    let stalled = Second { pressure: stalled_for_memory(300), ..model() };
+    let hurt = [("model", Role::Model, stalled), ("scan", Role::Scanner, Second::default())];
+    assert!(detect(8 * GIB, &quiet, &hurt).is_empty());
 }
