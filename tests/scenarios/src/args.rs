@@ -21,7 +21,7 @@ struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Run every trial that has no result yet; about two hours
+    /// Run every trial that has no result yet; about two and a half hours
     Run {
         /// Where results are kept
         #[arg(long, value_name = "DIR")]
@@ -53,8 +53,8 @@ enum Command {
         /// How many at once
         #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
         models: u32,
-        /// CPUs that the load of each needs; together they should need a twentieth of one, so that they do
-        /// not hurt each other
+        /// CPUs that the load of each needs; together they should need little of one, so that they do not
+        /// hurt each other
         #[arg(long, value_name = "CPUS", default_value_t = 0.01)]
         load_cpus: f64,
         /// Let one model after another have four times its load for a while

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use berth_loadgen::{Interval, Phase as LoadPhase, Statistic, ratio_interval};
 
-use crate::{
-    blocks::{Block, LEAD_SECONDS},
-    result,
-};
+use crate::{blocks::Block, result};
 
 /// Left out at the very beginning: caches fill, connections open.
 const WARM_SECONDS: u32 = 2;
@@ -30,7 +27,7 @@ fn measured<'a>(
     };
     let seconds = blocks.iter().flat_map(|block| block.measured().map(move |second| (&block.on[..], second)));
     seconds
-        .filter(|(_, second)| *second >= WARM_SECONDS.min(LEAD_SECONDS))
+        .filter(|(_, second)| *second >= WARM_SECONDS)
         .filter_map(move |(on, second)| of_second(second).map(|interval| (on, interval)))
 }
 

@@ -37,6 +37,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Its processor is a program (QEMU's TCG).
+    pub fn is_emulated(&self) -> bool {
+        self.cpu_model.contains("TCG")
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kernel, cpu_model, cpus, memory_bytes, cgroups } = self;

@@ -60,7 +60,7 @@ pub enum Own {
         /// At a time.
         in_flight: u32,
     },
-    /// Is restarted at the beginning.
+    /// Is restarted at the beginning of each block that is on.
     Restart,
 }
 

@@ -48,12 +48,13 @@ fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
     assert_eq!(measured.trials.len(), matrix::short().len(), "{said}");
     let sound: Vec<_> = measured.trials.iter().filter(|trial| !trial.outcome.disturbed).collect();
     assert!(!sound.is_empty(), "other work of this machine disturbed every trial: {said}");
+    let hurt = sound.iter().filter(|trial| trial.truth() == Truth::Positive).count();
+    assert!(hurt > 0, "nothing was hurt in any trial: {said}");
     for trial in sound {
         let judged = Method::Berth.of_trial(trial);
         let id = &trial.outcome.id;
-        if trial.truth() == Truth::Positive {
-            assert_ne!(judged.recalled, Some(false), "{id}: hurt, and nothing was found: {said}");
-            assert_ne!(judged.right_side, Some(false), "{id}: blamed on the wrong side: {said}");
-        }
+        assert_ne!(judged.recalled, Some(false), "{id}: hurt, and nothing was found: {said}");
+        assert_ne!(judged.right_side, Some(false), "{id}: blamed on the wrong side: {said}");
+        assert_eq!(judged.false_findings, 0, "{id}: found what was not there: {said}");
     }
 }

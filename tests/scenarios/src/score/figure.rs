@@ -40,8 +40,6 @@ pub(super) struct Judged<'a> {
 /// What was found where nobody hurts anybody.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Soaks {
-    /// Soaks and quiet trials.
-    pub(super) n: usize,
     /// All of them false.
     pub(super) verdicts: usize,
     /// Of all victims.
@@ -55,13 +53,19 @@ pub struct Brief {
     pub recalled: Option<bool>,
     /// Found, and blamed on itself or on others as it should be.
     pub right_side: Option<bool>,
+    /// Findings where nobody was hurt, or on the wrong side.
+    pub false_findings: usize,
 }
 
 impl Method {
     /// What it makes of one trial.
     pub fn of_trial(self, trial: &Labelled) -> Brief {
         let judged = Judged { trial, findings: self.judge(&trial.inputs) };
-        Brief { recalled: judged.recalled(), right_side: judged.side() }
+        Brief {
+            recalled: judged.recalled(),
+            right_side: judged.side(),
+            false_findings: judged.precise().into_iter().filter(|right| !right).count(),
+        }
     }
 }
 
@@ -116,10 +120,11 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
     let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
     let by_shapley: Vec<f64> =
         sound.iter().flat_map(|judged| judged.share_errors(&judged.trial.outcome.shapley)).collect();
+    // One culprit has all of it, which anybody can tell.
+    let parted = sound.iter().filter(|judged| judged.trial.outcome.expected.culprits.len() > 1);
     let by_switches: Vec<f64> =
-        sound.iter().flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
+        parted.flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
     let slowdowns: Vec<f64> = sound.iter().filter_map(|judged| judged.slowdown_error()).collect();
-    let Soaks { n, verdicts, hours } = soaked.and(&sound);
     vec![
         Figure::proportion(
             "recall, S_true >= 1.25, CPU",
@@ -131,15 +136,7 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
             0.95,
             sound.iter().flat_map(|judged| judged.precise()),
         ),
-        Figure {
-            interval: Some(poisson(verdicts, hours)),
-            ..Figure::value(
-                "false verdicts a victim-hour, quiet and own-load swings",
-                0.1,
-                n,
-                (hours > 0.0).then(|| verdicts as f64 / hours),
-            )
-        },
+        soaked.and(&sound).figure(),
         Figure::value("onset to alarm, p50, s", 0.5, alarms.len(), quantile(&alarms, p50)),
         Figure::value("onset to alarm, p95, s", 1.0, alarms.len(), quantile(&alarms, p95)),
         Figure::value(
@@ -186,10 +183,12 @@ impl Judged<'_> {
     /// had any.
     pub(super) fn finding(&self) -> Option<&Finding> {
         let detection = self.trial.detection();
+        // What began before anything was on is no finding of what was switched on.
+        let earliest = self.trial.onset().map_or(AxisNsec::default(), |onset| onset - SLACK);
         let mut blocks = detection.into_iter().chain(self.trial.on_blocks());
         blocks.find_map(|(from, until)| {
             let told = self.findings.iter().filter(|finding| finding.told <= until + SLACK);
-            let there = told.filter(|finding| finding.overlaps(from, until));
+            let there = told.filter(|finding| finding.overlaps(from, until) && finding.onset >= earliest);
             there.max_by_key(|finding| finding.overlap(from, until))
         })
     }
@@ -198,54 +197,68 @@ impl Judged<'_> {
     fn recalled(&self) -> Option<bool> {
         let trial = self.trial;
         let counts = trial.is_strong() && trial.outcome.expected.resource == "cpu";
-        counts.then(|| self.finding().is_some())
+        counts.then(|| self.said().is_some_and(|said| super::confusion::word(&said.resource) == "cpu"))
     }
 
     /// Each finding: was the victim hurt then, and is the blame not on the wrong side?
     fn precise(&self) -> Vec<bool> {
+        let counts = self.trial.truth() != Truth::Grey;
+        self.findings.iter().filter(|_| counts).map(|finding| self.is_right(finding)).collect()
+    }
+
+    /// The victim was hurt then, and who is blamed is on the side that it should be. Whom exactly is another
+    /// figure's.
+    fn is_right(&self, finding: &Finding) -> bool {
         let trial = self.trial;
-        if trial.truth() == Truth::Grey {
-            return Vec::new();
-        }
-        let right = |finding: &Finding| {
-            let there =
-                |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
-            let Some((_, until)) = trial.on_blocks().find(there) else { return false };
-            let said = finding.said_by(until);
-            let wrong_side = trial.expects_self() && said.blames_neighbours()
-                || trial.expects_others() && said.blames_self();
-            trial.truth() == Truth::Positive && !wrong_side
-        };
-        self.findings.iter().map(right).collect()
+        let there = |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
+        let Some((_, until)) = trial.on_blocks().find(there) else { return false };
+        let said = finding.said_by(until);
+        let wrong_side = if trial.expects_others() { said.blames_self() } else { said.blames_others() };
+        trial.truth() == Truth::Positive && !wrong_side
     }
 
-    /// Seconds from the first switch to the alarm, of what was found in the first block that was on.
+    /// The block in which the shares and times of a trial are judged: the first that is on, or where every
+    /// subset of the suspects has its turn, that of all of them.
+    fn first_block(&self) -> Option<(AxisNsec, AxisNsec)> {
+        let subsets = self.trial.detection().filter(|_| !self.trial.outcome.shapley.is_empty());
+        subsets.or_else(|| self.trial.on_blocks().next())
+    }
+
+    /// Seconds from the switch to the alarm; infinite where it never came while the block lasted.
     pub(super) fn alarm_sec(&self) -> Option<f64> {
-        let onset = self.trial.onset().filter(|_| self.trial.is_strong())?;
-        let (_, until) = self.trial.on_blocks().next()?;
-        let first = self.findings.iter().find(|finding| finding.alarm >= onset - SLACK)?;
-        (first.alarm <= until + SLACK).then(|| signed_sec(onset, first.alarm))
+        let alarms = self.findings.iter().map(|finding| finding.alarm);
+        self.first_after_switch(alarms)
     }
 
-    /// Seconds from the first switch to the first news at a watcher of an episode that began with it.
+    /// Seconds from the switch to the first news at a watcher of an episode that began with it; infinite
+    /// where none came while the block lasted.
     pub(super) fn watched_sec(&self) -> Option<f64> {
-        let onset = self.trial.onset().filter(|_| self.trial.is_strong())?;
-        let (_, until) = self.trial.on_blocks().next()?;
+        let (switched, _) = self.first_block()?;
         let is_news = |revision: &&Revision| {
-            revision.onset_unix_nsec.is_some_and(|began_nsec| axis(began_nsec) >= onset - SLACK)
+            revision.onset_unix_nsec.is_some_and(|began_nsec| axis(began_nsec) >= switched - SLACK)
         };
-        let first = self.trial.outcome.live.iter().find(is_news)?;
-        let arrived = axis(first.arrived_unix_nsec);
-        (arrived <= until + SLACK).then(|| signed_sec(onset, arrived))
+        let news = self.trial.outcome.live.iter().filter(is_news);
+        self.first_after_switch(news.map(|revision| axis(revision.arrived_unix_nsec)))
+    }
+
+    /// Of a victim that was hurt so much that it counts, and not by its own load alone. What comes within the
+    /// switch's own milliseconds came with it.
+    fn first_after_switch(&self, times: impl Iterator<Item = AxisNsec>) -> Option<f64> {
+        let trial = self.trial;
+        let counts = trial.is_strong() && (trial.expects_others() || trial.expects_self());
+        let (switched, until) = self.first_block().filter(|_| counts)?;
+        let mut inside = times.filter(|at| *at >= switched - SLACK && *at <= until + SLACK);
+        Some(inside.next().map_or(f64::INFINITY, |at| at.since(switched).as_secs_f64()))
     }
 
     /// Of a victim that was hurt and found: is the blame on the right side?
     fn side(&self) -> Option<bool> {
         let (said, trial) = (self.said()?, self.trial);
         let counts = trial.truth() == Truth::Positive && (trial.expects_self() || trial.expects_others());
-        counts.then(|| {
-            let unowned = said.verdict == Verdict::Unowned;
-            if trial.expects_self() { said.blames_self() } else { said.blames_neighbours() || unowned }
+        counts.then(|| match trial.outcome.expected.verdict.as_str() {
+            "neighbour" => said.verdict == Verdict::Neighbour,
+            "unowned" => said.verdict == Verdict::Unowned,
+            _ => said.blames_self(),
         })
     }
 
@@ -312,19 +325,27 @@ impl Judged<'_> {
 }
 
 impl Soaks {
+    fn figure(self) -> Figure {
+        let Self { verdicts, hours } = self;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole hours, and few")]
+        let n = hours as usize;
+        let point = (hours > 0.0).then(|| verdicts as f64 / hours);
+        let name = "false verdicts a victim-hour, quiet and own-load swings (n: hours)";
+        Figure { interval: Some(poisson(verdicts, hours)), ..Figure::value(name, 0.1, n, point) }
+    }
+
     /// With the trials in which nobody hurts the victim.
     fn and(&self, judged: &[&Judged<'_>]) -> Self {
-        let quiet =
-            judged.iter().filter(|judged| judged.is_quiet() && judged.trial.truth() != Truth::Positive);
+        // Whatever its load did to it, a finding that is not right is false.
+        let quiet = judged.iter().filter(|judged| judged.is_quiet());
         quiet.fold(*self, |sum, judged| Self {
-            n: sum.n + 1,
-            verdicts: sum.verdicts + judged.findings.len(),
+            verdicts: sum.verdicts + judged.findings.iter().filter(|one| !judged.is_right(one)).count(),
             hours: sum.hours + judged.trial.victim_hours(),
         })
     }
 }
 
-/// About 95 % of a rate of so many events in so many hours: exact for none (three by the rule of three),
+/// About 95 % of a rate of so many events in so many hours: for none, the upper end is exact (-ln 0.025),
 /// else by the normal approximation on the square root.
 fn poisson(count: usize, hours: f64) -> (f64, f64) {
     if hours <= 0.0 {
@@ -332,12 +353,8 @@ fn poisson(count: usize, hours: f64) -> (f64, f64) {
     }
     let root = (count as f64).sqrt();
     let lo = (root - 0.98).max(0.0).powi(2);
-    let hi = if count == 0 { 3.0 } else { ((count as f64 + 1.0).sqrt() + 0.98).powi(2) };
+    let hi = if count == 0 { 3.689 } else { ((count as f64 + 1.0).sqrt() + 0.98).powi(2) };
     (lo / hours, hi / hours)
-}
-
-fn signed_sec(from: AxisNsec, to: AxisNsec) -> f64 {
-    if to >= from { to.since(from).as_secs_f64() } else { -from.since(to).as_secs_f64() }
 }
 
 pub(super) fn mean(values: &[f64]) -> Option<f64> {

@@ -67,9 +67,9 @@ impl Said {
         }
     }
 
-    /// It blames other pods.
-    pub(super) fn blames_neighbours(&self) -> bool {
-        self.verdict == Verdict::Neighbour
+    /// It blames what is not the victim's own doing.
+    pub(super) fn blames_others(&self) -> bool {
+        matches!(self.verdict, Verdict::Neighbour | Verdict::Unowned | Verdict::Hypervisor)
     }
 
     /// It says that the victim does it to itself.

@@ -55,10 +55,10 @@ impl Method {
             Self::NoThrottleSplit => "wait without throttle subtraction",
             Self::NoOwnThreads => "without the own threads' part",
             Self::NoCpusets => "without physical possibility",
-            Self::NoPresence => "blame by CPU time alone",
+            Self::NoPresence => "blame by CPU time alone, without weights",
             Self::NoCorrections => "without late corrections",
             Self::PressureAverage => "PSI avg10 > 10 % + top consumer",
-            Self::PressureHeld => "PSI 100 ms/s for 15 s + CPU share",
+            Self::PressureHeld => "PSI 100 ms/s for 15 s + CPU share (the blocks are shorter)",
             Self::Correlation => "correlation at 0.35",
         }
     }
@@ -69,7 +69,7 @@ impl Method {
             Self::Berth => detect(inputs.iter().cloned()),
             Self::NoThrottleSplit => {
                 let without = |threads: ThreadUse| ThreadUse { throttled_nsec: 0, ..threads };
-                detect(inputs.iter().cloned().map(|input| with_threads(input, without)))
+                detect(inputs.iter().cloned().map(|input| without_node(with_threads(input, without))))
             }
             Self::NoOwnThreads => {
                 let without = |threads: ThreadUse| ThreadUse { sibling_nsec_cpus: 0, ..threads };
@@ -97,6 +97,14 @@ fn with_threads(mut input: Input, change: impl Fn(ThreadUse) -> ThreadUse) -> In
         }
         Input::Late(late) => late.add = change(late.add),
         Input::Step(_) | Input::Reset(_) => {}
+    }
+    input
+}
+
+/// What the node's CPUs did is not known, so that nobody can say that they were idle meanwhile.
+fn without_node(mut input: Input) -> Input {
+    if let Input::Frame(frame) = &mut input {
+        frame.node = None;
     }
     input
 }
