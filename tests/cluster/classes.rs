@@ -1,5 +1,5 @@
-//! One trial of each class of contention with pods: the label is what requests measured, never what was
-//! started.
+//! One trial of each class of contention for CPU time with pods: the label is what requests measured, never
+//! what was started. Deliberately absent: memory and block I/O, which the tutorial's programs hardly use.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -88,14 +88,18 @@ impl Stage {
 
 #[test]
 fn each_class_is_told_from_the_others() {
-    let Some(stage) = Stage::with_berth() else { return };
+    let Some(stage) = Stage::with_berth_away_from("node-a") else { return };
     stage.open_shop();
     let victim = stage.start_on("node-a", &model(&json!({})));
 
     stage.start_on("node-b", &scanner(ELSEWHERE, "500m"));
     let alone = stage.observe(&victim, &STEADY);
-    let blamed = |(verdict, _): &(String, String)| verdict == "neighbour" || verdict.starts_with("self_");
-    assert!(!alone.told.iter().any(blamed), "nobody hurts it but what this machine does: {:?}", alone.told);
+    let is_strangers = |(verdict, _): &(String, String)| verdict == "unowned";
+    assert!(
+        alone.told.iter().all(is_strangers),
+        "but for what this machine does, nobody hurts it: {:?}",
+        alone.told
+    );
     stage.end(ELSEWHERE);
 
     stage.start_on("node-a", &scanner(NEIGHBOUR, "1"));
@@ -120,8 +124,9 @@ fn each_class_is_told_from_the_others() {
 
     let crowd = model_with(&json!({"args": ["--bind=0.0.0.0:5111", "--workers=16"]}));
     let victim = stage.start_on("node-a", &crowd);
+    let calm = stage.observe(&victim, &STEADY);
     let seen = stage.observe(&victim, &FLOOD);
-    let (slowdown, verdict, _) = seen.beside(&alone);
+    let (slowdown, verdict, _) = seen.beside(&calm);
     eprintln!("twelve requests at a time on one CPU: {slowdown:.2} times as long, {verdict}");
     assert!(slowdown >= HURT, "its own requests did not hold each other up: {slowdown}");
     assert_eq!(verdict, "self_oversubscribed", "{:?}", seen.told);

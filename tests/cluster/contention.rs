@@ -86,7 +86,7 @@ fn described(stage: &Stage, pod: &Pod, reason: &str) -> Option<String> {
 
 #[test]
 fn a_scanner_is_named_within_5_s_and_after_the_advice_was_followed_nobody_is() {
-    let Some(stage) = Stage::with_berth() else { return };
+    let Some(stage) = Stage::with_berth_away_from("node-a") else { return };
     stage.open_shop();
     stage.start_on("node-b", &scanner(ELSEWHERE, "500m"));
     let victim = stage.start_on("node-a", &model(&json!({})));
@@ -144,6 +144,7 @@ fn a_scanner_is_named_within_5_s_and_after_the_advice_was_followed_nobody_is() {
         });
     }
     eprintln!("nobody in {well} of {} reports after the move", 2 * LOOKS);
+    assert!(well > LOOKS, "nobody in {well} of {} reports after the move", 2 * LOOKS);
     stage.shell.berth_until("the report to say nobody in the end", SOON, "report -A", |report| {
         requests.go_on();
         is_well(report, &moved.name).then_some(())

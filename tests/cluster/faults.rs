@@ -66,9 +66,10 @@ fn an_agent_that_is_killed_comes_back_under_its_name_with_its_gap_counted() {
     let (door, viewer) = (Door::find(&stage), stage.viewer());
     let before = reporting(&door, &viewer, Duration::ZERO);
     assert_eq!(stage.cluster.signal("node-a", "berth-agent", Signal::KILL).unwrap(), 1);
+    // It says hello first; what is missing is known with its first samples.
     let after = wait_every(PERIOD, "the agent to come back", SOON, || {
         let node = door.node(&viewer, "node-a").filter(|node| node.connected)?;
-        (node.incarnation != before[0].incarnation).then_some(node)
+        (node.incarnation != before[0].incarnation && !node.gaps.is_empty()).then_some(node)
     });
     let down: Vec<_> = after.gaps.iter().filter(|gap| gap.reason() == wire::GapReason::AgentDown).collect();
     assert_eq!(down.len(), 1, "{:?}", after.gaps);

@@ -60,6 +60,16 @@ impl Stage {
         Some(stage)
     }
 
+    /// A cluster with Berth, whose aggregator is not on `node`: it answers every report of a test, and is a
+    /// neighbour like any other.
+    pub(crate) fn with_berth_away_from(node: &str) -> Option<Self> {
+        let stage = Self::with_images()?;
+        stage.shell.must(&format!("kubectl cordon {node}"));
+        stage.install();
+        stage.shell.must(&format!("kubectl uncordon {node}"));
+        Some(stage)
+    }
+
     /// Installs Berth, as a person does it.
     pub(crate) fn install(&self) {
         let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
