@@ -20,7 +20,7 @@ pub(crate) const MODEL: &str = "certifai-ref-models";
 
 /// Above what the model's own noise shows, and far below what it can do on a CPU of its own: about one
 /// seventh of it.
-pub(crate) const REQUESTS_PER_SEC: &str = "30";
+const REQUESTS_PER_SEC: &str = "30";
 
 const MODEL_YAML: &str = include_str!("../../deploy/examples/model.yaml");
 const SCANNER_YAML: &str = include_str!("../../deploy/examples/scanner.yaml");
