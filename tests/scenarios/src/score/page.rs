@@ -17,6 +17,9 @@ use crate::{matrix, result::Half};
 /// What the words mean.
 const PREAMBLE: &str = include_str!("preamble.md");
 
+/// More of them, and the labels say too little.
+const GREY_AT_MOST: f64 = 0.20;
+
 /// Replay must be so much faster than the recording.
 const REPLAY_SPEED: f64 = 1_000.0;
 
@@ -87,15 +90,17 @@ fn in_matrix(half: Option<Half>) -> usize {
 }
 
 fn labels(trials: &[Labelled]) -> String {
-    let count = |truth: Truth| trials.iter().filter(|trial| trial.truth() == truth).count();
-    let grey = count(Truth::Grey) as f64 / trials.len().max(1) as f64;
+    let sound: Vec<&Labelled> = trials.iter().filter(|trial| !trial.outcome.disturbed).collect();
+    let count = |truth: Truth| sound.iter().filter(|trial| trial.truth() == truth).count();
+    let grey = count(Truth::Grey) as f64 / sound.len().max(1) as f64;
     format!(
-        "{} positive, {} negative, {} grey ({:.0} %), {} disturbed by other work of the machine",
+        "{} positive, {} negative, {} grey ({:.0} %, of at most {:.0} %), {} disturbed by other work of the machine",
         count(Truth::Positive),
         count(Truth::Negative),
         count(Truth::Grey),
         grey * 100.0,
-        trials.iter().filter(|trial| trial.outcome.disturbed).count(),
+        GREY_AT_MOST * 100.0,
+        trials.len() - sound.len(),
     )
 }
 
