@@ -34,14 +34,9 @@ impl Sums {
         }
     }
 
-    /// With a step, as it was decomposed.
-    pub(crate) fn and(self, split: &Split) -> Self {
-        Self {
-            run: self.run + split.run,
-            wait: self.wait + split.wait,
-            own: self.own + split.own,
-            capacity: self.capacity + split.capacity,
-        }
+    /// Of a step, as it was decomposed.
+    pub(crate) fn of(split: &Split) -> Self {
+        Self { run: split.run, wait: split.wait, own: split.own, capacity: split.capacity }
     }
 
     /// The part of the own threads' wait for each other that is ordinary; `None`: it is oversubscribed, or
@@ -84,7 +79,7 @@ mod tests {
 
     fn settled(of: &Split) -> Split {
         let mut split = of.clone();
-        Sums::default().and(of).settle(&mut split);
+        Sums::of(of).settle(&mut split);
         assert!((split.work + split.wait - (of.run + of.wait)).abs() < 1e-9, "nothing is lost");
         assert!((split.own + split.unowned - split.wait).abs() < 1e-9, "and the parts sum to the whole");
         split

@@ -183,7 +183,7 @@ fn tick(
     before: &VecDeque<Tick>,
 ) -> Option<Tick> {
     let mut split = decompose(step, victim, &mut carry)?;
-    let raw = Sums::default().and(&split);
+    let raw = Sums::of(&split);
     let recent = before.iter().rev().take_while(|tick| step.at.since(tick.start) <= ORDINARY_OVER);
     recent.fold(raw, |sums, tick| sums.with(tick.raw)).settle(&mut split);
     Some(Tick::new(step.moment(), split, raw, carry, cusum))

@@ -121,7 +121,7 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
     } else if window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
         // What was taken from the victim and is read again is the harm, and not its cause.
         let grown = window.grown_bytes.get(&victim).copied().unwrap_or_default();
-        hand_out(&mut split, wait, &others(window, victim, bytes_taken), grown);
+        hand_out(&mut split, wait, &others(window, victim, |other| bytes_taken(window, other)), grown);
     } else {
         // There is no shortage to be seen, so nobody can be said to have made it.
         split.wait = 0.0;
@@ -134,7 +134,7 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
 pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
     let own = window.container(victim)?;
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
-    let own_bytes = own.io.map(|_| bytes_moved(window, own))?;
+    let own_bytes = own.io.map(|_| bytes_moved(own))?;
     let moved = others(window, victim, bytes_moved);
     let foreign: f64 = moved.iter().map(|(_, bytes)| bytes).sum();
     let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
@@ -163,7 +163,7 @@ fn bytes_taken(window: &Window, of: &ContainerUse) -> f64 {
     thrashed + window.grown_bytes.get(&of.key).copied().unwrap_or_default()
 }
 
-fn bytes_moved(_: &Window, of: &ContainerUse) -> f64 {
+fn bytes_moved(of: &ContainerUse) -> f64 {
     of.io.map_or(0.0, |io| {
         let operations = io.read_ops.saturating_add(io.write_ops) as f64;
         io.read_bytes.saturating_add(io.write_bytes) as f64 + operations * BYTES_PER_OPERATION
@@ -174,10 +174,10 @@ fn bytes_moved(_: &Window, of: &ContainerUse) -> f64 {
 fn others(
     window: &Window,
     victim: ContainerKey,
-    amount: fn(&Window, &ContainerUse) -> f64,
+    amount: impl Fn(&ContainerUse) -> f64,
 ) -> Vec<(&ContainerUse, f64)> {
     let others = window.containers.iter().filter(|other| other.key != victim);
-    others.map(|other| (other, amount(window, other))).filter(|(_, amount)| *amount > 0.0).collect()
+    others.map(|other| (other, amount(other))).filter(|(_, amount)| *amount > 0.0).collect()
 }
 
 /// Hands the wait out in proportion to the amounts; what nobody can be charged with is unowned.
