@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     contention::{
         decompose::Held,
+        episode::Tier,
         history::Tick,
         slowdown::{Blocks, Span},
     },
@@ -149,6 +150,11 @@ impl Account {
     pub(crate) fn has_its_due(&self) -> bool {
         let fair = self.fair_nsec();
         fair > 0.0 && self.usage >= DUE * fair && self.blocks.is_saturated()
+    }
+
+    /// What could be seen of it by who reads `tier`.
+    pub(crate) fn tier(&self, tier: Tier) -> Tier {
+        if self.saw_wait() { tier } else { Tier::Usage }
     }
 
     pub(crate) fn saw_wait(&self) -> bool {

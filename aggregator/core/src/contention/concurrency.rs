@@ -14,9 +14,15 @@ use crate::contention::decompose::Split;
 /// is ten times as slow as its server by then.
 const FULL: f64 = 0.9;
 
-/// Sums over the last half second: what is ordinary is a mean.
+/// With less of its work in the threads that were read, what they wait says nothing of the rest: threads that
+/// live shorter than from one reading to the next are never seen, and a server of such has some that are.
+const SEEN_AT_LEAST: f64 = 0.5;
+
+/// Sums over the last half second or so: what is ordinary is a mean.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sums {
+    /// CPU time of the cgroup while its threads were read.
+    usage: f64,
     run: f64,
     wait: f64,
     own: f64,
@@ -27,6 +33,7 @@ impl Sums {
     /// With those of an earlier step.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
+            usage: self.usage + other.usage,
             run: self.run + other.run,
             wait: self.wait + other.wait,
             own: self.own + other.own,
@@ -36,7 +43,13 @@ impl Sums {
 
     /// Of a step, as it was decomposed.
     pub(crate) fn of(split: &Split) -> Self {
-        Self { run: split.run, wait: split.wait, own: split.own, capacity: split.capacity }
+        let usage = if split.seen { split.usage } else { 0.0 };
+        Self { usage, run: split.run, wait: split.wait, own: split.own, capacity: split.capacity }
+    }
+
+    /// Most of the work was done by the threads that were read.
+    pub(crate) fn are_of_most_threads(self) -> bool {
+        self.run >= SEEN_AT_LEAST * self.usage
     }
 
     /// The part of the own threads' wait for each other that is ordinary; `None`: it is oversubscribed, or

@@ -50,6 +50,13 @@ pub(crate) struct Split {
     pub(crate) others: Vec<Held>,
 }
 
+impl Split {
+    /// Of who used this much CPU time and whose wait was not seen.
+    pub(crate) fn unseen(usage: f64) -> Self {
+        Self { usage, ..Self::default() }
+    }
+}
+
 /// What one container held.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
@@ -86,13 +93,17 @@ fn take(carried: &mut i64, seen: i64, at_most: i64) -> i64 {
 pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) -> Option<Split> {
     let container = step.container(victim)?;
     let usage = container.usage_nsec as f64;
-    let Some(threads) = container.threads else { return Some(Split { usage, ..Split::default() }) };
-    let threads = carry.take(threads);
+    let Some(threads) = container.threads else { return Some(Split::unseen(usage)) };
+    Some(split(step, container, carry.take(threads)))
+}
+
+/// Splits what a container of the step ran and waited.
+pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -> Split {
     let wait = threads.wait_nsec as f64;
     let throttled = threads.throttled_nsec as f64;
     let rivals = Rivals::of(step, container);
     let mut split = Split {
-        usage,
+        usage: container.usage_nsec as f64,
         seen: true,
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
@@ -107,7 +118,7 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
     if wait > throttled {
         share_out(&mut split, holders(step, &rivals, threads), wait - throttled);
     }
-    Some(split)
+    split
 }
 
 /// CPU time that its own limit allows it.

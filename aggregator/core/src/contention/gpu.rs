@@ -112,20 +112,20 @@ impl Hold<'_> {
 /// the one on which it fares worst: who parts a request among them waits for the slowest, and where each
 /// serves requests of its own, it holds for those.
 pub(crate) fn time(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.container(victim)?;
+    let own = window.whole.container(victim)?;
     let holds = window.gpus.0.iter().filter_map(|gpu| gpu.hold(victim));
     let worse = |a: &Hold<'_>, b: &Hold<'_>| {
         a.wait_per_run().total_cmp(&b.wait_per_run()).then_with(|| a.run.total_cmp(&b.run))
     };
     let worst = holds.max_by(worse)?;
-    let dt = window.moment.dt_nsec;
+    let dt = window.whole.dt_nsec as f64;
     let mut split = Split { work: worst.run * dt, ..stall::seen(own, worst.wait * dt) };
     if worst.wait <= 0.0 {
         return Some(split);
     }
     for (user, held) in worst.gpu.users.iter().filter(|(user, _)| **user != Some(victim)) {
         let nsec = held * worst.scale * dt;
-        match user.and_then(|key| window.container(key)) {
+        match user.and_then(|key| window.whole.container(key)) {
             Some(other) => {
                 let who = other.who.clone();
                 split.others.push(Held { key: other.key, who, nsec, fair_nsec: 0.0 });

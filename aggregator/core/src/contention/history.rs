@@ -35,6 +35,9 @@ const ORDINARY_OVER: Duration = Duration::from_millis(500);
 /// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
 pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
 
+/// Whether most of the threads are seen is told over this long: longer than a cgroup's CPU time lags.
+const SEEN_OVER: Duration = Duration::from_secs(1);
+
 /// Which step, or steps, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -43,13 +46,6 @@ pub(crate) struct Moment {
     pub(crate) at: AxisNsec,
     /// CPU time can be had in all of this.
     pub(crate) dt_nsec: f64,
-}
-
-impl Moment {
-    /// From the start of this to the end of `after`.
-    pub(crate) fn and(self, after: Self) -> Self {
-        Self { start: self.start, dt_nsec: self.dt_nsec + after.dt_nsec, ..after }
-    }
 }
 
 /// One step of one victim.
@@ -95,6 +91,11 @@ impl History {
         let tick = tick(step, victim, carry, cusum, &self.ticks);
         self.ticks.extend(tick);
         self.forget(step.at);
+    }
+
+    /// Nothing was taken in, or it was forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ticks.is_empty()
     }
 
     /// Takes in what no late news can change.
@@ -145,6 +146,11 @@ impl History {
         self.ticks.back().map(|tick| tick.cusum).unwrap_or_default()
     }
 
+    /// Its threads were seen in some step since `from`.
+    pub(crate) fn has_seen_since(&self, from: AxisNsec) -> bool {
+        self.ticks.iter().rev().take_while(|tick| tick.at > from).any(|tick| tick.split.seen)
+    }
+
     /// The end of the newest step.
     pub(crate) fn now(&self) -> AxisNsec {
         self.ticks.back().map(|tick| tick.at).unwrap_or_default()
@@ -184,7 +190,14 @@ fn tick(
 ) -> Option<Tick> {
     let mut split = decompose(step, victim, &mut carry)?;
     let raw = Sums::of(&split);
-    let recent = before.iter().rev().take_while(|tick| step.at.since(tick.start) <= ORDINARY_OVER);
-    recent.fold(raw, |sums, tick| sums.with(tick.raw)).settle(&mut split);
+    let recent = |over: Duration| {
+        let ticks = before.iter().rev().take_while(|tick| step.at.since(tick.start) <= over);
+        ticks.fold(raw, |sums, tick| sums.with(tick.raw))
+    };
+    if recent(SEEN_OVER).are_of_most_threads() {
+        recent(ORDINARY_OVER).settle(&mut split);
+    } else {
+        split = Split::unseen(split.usage);
+    }
     Some(Tick::new(step.moment(), split, raw, carry, cusum))
 }

@@ -19,6 +19,7 @@ mod gpu;
 mod history;
 mod input;
 mod presence;
+mod pressure;
 mod replay;
 mod rivals;
 mod severity;

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use crate::contention::{
-    episode::{Resource, Severity},
+    episode::{Severity, Tier},
     history::{History, STEP_SLACK, TOLD_OVER},
     slowdown::Span,
 };
@@ -18,7 +18,7 @@ use crate::contention::{
 const STALL_AT_LEAST: f64 = 0.020;
 
 /// Long enough to hold several waits of a busy run queue, short enough to see one end.
-const LAST_MOMENTS: Duration = Duration::from_millis(500);
+pub(crate) const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// An effect is over when it stays under half of what lets it in ...
 const EXIT_PART: f64 = 0.5;
@@ -56,7 +56,7 @@ const LEVELS: [Level; 3] = [
     Level { severity: Severity::Transient, slowdown: TRANSIENT, hold: Duration::from_millis(300) },
 ];
 
-/// How well a resource's waits can be seen.
+/// How well waits can be seen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sight {
     /// No level holds for less.
@@ -66,17 +66,13 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    pub(crate) fn of(resource: Resource) -> Self {
-        match resource {
-            Resource::Cpu => Self { hold_at_least: Duration::ZERO, worst: Severity::Severe },
+    pub(crate) fn of(tier: Tier) -> Self {
+        match tier {
+            Tier::Threads => Self { hold_at_least: Duration::ZERO, worst: Severity::Severe },
             // Read once a second, and a window may hold two readings or none.
-            Resource::Memory | Resource::Io | Resource::Cache => {
-                Self { hold_at_least: TWO_WINDOWS, worst: Severity::Severe }
-            }
+            Tier::Pressure => Self { hold_at_least: TWO_WINDOWS, worst: Severity::Severe },
             // The longest that it can have waited; it may have had no work.
-            Resource::GpuTime | Resource::GpuMemory => {
-                Self { hold_at_least: TWO_WINDOWS, worst: Severity::Transient }
-            }
+            Tier::Usage => Self { hold_at_least: TWO_WINDOWS, worst: Severity::Transient },
         }
     }
 }

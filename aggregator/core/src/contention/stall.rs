@@ -11,8 +11,7 @@ use crate::{
     contention::{
         decompose::{Held, Split},
         gpu::Gpus,
-        history::Moment,
-        step::{Step, joined_containers},
+        step::Step,
     },
     frame::ContainerUse,
     who::ContainerKey,
@@ -41,38 +40,19 @@ const BYTES_PER_OPERATION: f64 = 16.0 * 1024.0;
 /// About a second of one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
-    pub(crate) moment: Moment,
+    pub(crate) whole: Step,
     pub(crate) gpus: Gpus,
-    available_bytes: Option<u64>,
-    containers: Vec<ContainerUse>,
     /// By how much the memory of each grew since the window before.
     grown_bytes: BTreeMap<ContainerKey, f64>,
 }
 
 impl Window {
     pub(crate) fn of(step: &Step) -> Self {
-        Self {
-            moment: step.moment(),
-            gpus: Gpus::default().and(step),
-            available_bytes: step.available_bytes,
-            containers: step.containers.clone(),
-            grown_bytes: BTreeMap::new(),
-        }
+        Self { whole: step.clone(), gpus: Gpus::default().and(step), grown_bytes: BTreeMap::new() }
     }
 
     pub(crate) fn and(self, step: &Step) -> Self {
-        Self {
-            moment: self.moment.and(step.moment()),
-            gpus: self.gpus.and(step),
-            available_bytes: step.available_bytes.or(self.available_bytes),
-            containers: joined_containers(self.containers, step.containers.clone()),
-            grown_bytes: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn container(&self, key: ContainerKey) -> Option<&ContainerUse> {
-        let at = self.containers.binary_search_by_key(&key, |container| container.key).ok()?;
-        self.containers.get(at)
+        Self { whole: self.whole.and(step), gpus: self.gpus.and(step), grown_bytes: BTreeMap::new() }
     }
 }
 
@@ -91,12 +71,12 @@ impl Windows {
             None => Window::of(step),
             Some(before) => before.and(step),
         };
-        if window.moment.dt_nsec >= WINDOW.as_nanos() as f64 {
+        if u128::from(window.whole.dt_nsec) >= WINDOW.as_nanos() {
             let held = |of: &ContainerUse| {
                 of.reclaim
                     .map(|reclaim| (of.key, reclaim.anon_bytes.saturating_add(reclaim.file_bytes) as f64))
             };
-            let now: BTreeMap<ContainerKey, f64> = window.containers.iter().filter_map(held).collect();
+            let now: BTreeMap<ContainerKey, f64> = window.whole.containers.iter().filter_map(held).collect();
             let grown = |(key, bytes): (&ContainerKey, &f64)| {
                 self.held_bytes.get(key).map(|before| (*key, (bytes - before).max(0.0)))
             };
@@ -111,14 +91,14 @@ impl Windows {
 
 /// Its wait for memory; `None` where the kernel keeps no pressure for it.
 pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.container(victim)?;
+    let own = window.whole.container(victim)?;
     let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
     let limit_hits = own.reclaim.map_or(0, |reclaim| reclaim.limit_hits);
     let mut split = Split { limit_hits, ..seen(own, wait) };
     // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
     if is_at_limit(own) {
         split.own = wait;
-    } else if window.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
+    } else if window.whole.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
         // What was taken from the victim and is read again is the harm, and not its cause.
         let grown = window.grown_bytes.get(&victim).copied().unwrap_or_default();
         hand_out(&mut split, wait, &others(window, victim, |other| bytes_taken(window, other)), grown);
@@ -132,7 +112,7 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
 /// Its wait for block I/O, as far as others read and wrote; on which devices is not known. `None` where it
 /// is not accounted.
 pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.container(victim)?;
+    let own = window.whole.container(victim)?;
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
     let own_bytes = own.io.map(|_| bytes_moved(own))?;
     let moved = others(window, victim, bytes_moved);
@@ -176,7 +156,7 @@ fn others(
     victim: ContainerKey,
     amount: impl Fn(&ContainerUse) -> f64,
 ) -> Vec<(&ContainerUse, f64)> {
-    let others = window.containers.iter().filter(|other| other.key != victim);
+    let others = window.whole.containers.iter().filter(|other| other.key != victim);
     others.map(|other| (other, amount(other))).filter(|(_, amount)| *amount > 0.0).collect()
 }
 

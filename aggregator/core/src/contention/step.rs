@@ -3,7 +3,10 @@
 //! Invariant: every nanosecond of every frame is in exactly one step. At 10 Hz a step is a frame; at
 //! 100 Hz it is ten, so that nothing behind this module depends on the agent's rate.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     contention::{history::Moment, presence::Presences},
@@ -61,6 +64,17 @@ pub(crate) struct NodeHeld {
     pub(crate) unowned_nsec: f64,
 }
 
+impl NodeHeld {
+    fn and(self, after: Self) -> Self {
+        Self {
+            cpus: after.cpus,
+            irq_nsec: self.irq_nsec + after.irq_nsec,
+            steal_nsec: self.steal_nsec + after.steal_nsec,
+            unowned_nsec: self.unowned_nsec + after.unowned_nsec,
+        }
+    }
+}
+
 impl Step {
     #[cfg(test)]
     pub(crate) fn for_test(dt_nsec: u64, node: Option<NodeHeld>, containers: Vec<ContainerUse>) -> Self {
@@ -86,6 +100,27 @@ impl Step {
     pub(crate) fn moment(&self) -> Moment {
         let start = self.at - Duration::from_nanos(self.dt_nsec);
         Moment { ordinal: self.ordinal, start, at: self.at, dt_nsec: self.dt_nsec as f64 }
+    }
+
+    /// Both as one longer step: amounts are added, gauges are the later ones.
+    pub(crate) fn and(self, after: &Self) -> Self {
+        let presences = |of: &Self| {
+            let keys = of.containers.iter().map(|container| container.key);
+            keys.zip(of.presences.iter().copied()).collect::<Vec<_>>()
+        };
+        let known: BTreeMap<ContainerKey, f64> =
+            presences(&self).into_iter().chain(presences(after)).collect();
+        let containers = joined_containers(self.containers, after.containers.clone());
+        Self {
+            first_tick: self.first_tick,
+            dt_nsec: self.dt_nsec.saturating_add(after.dt_nsec),
+            node: both(self.node, after.node, NodeHeld::and),
+            available_bytes: after.available_bytes.or(self.available_bytes),
+            presences: containers.iter().filter_map(|container| known.get(&container.key).copied()).collect(),
+            containers,
+            gpus: after.gpus.clone(),
+            ..*after
+        }
     }
 
     pub(crate) fn holds(&self, tick: u64) -> bool {
@@ -169,10 +204,7 @@ impl Assembler {
 }
 
 /// Both, by rising key.
-pub(crate) fn joined_containers(
-    mut containers: Vec<ContainerUse>,
-    after: Vec<ContainerUse>,
-) -> Vec<ContainerUse> {
+fn joined_containers(mut containers: Vec<ContainerUse>, after: Vec<ContainerUse>) -> Vec<ContainerUse> {
     for container in after {
         match containers.binary_search_by_key(&container.key, |known| known.key) {
             Err(at) => containers.insert(at, container),

@@ -3,14 +3,15 @@
 //! Invariant: an episode opens only where an alarm (something changed) and an effect (it is felt)
 //! come together, or where the last ten seconds show one that is chronic. Its severity grows only, and
 //! its numbers cover what was felt: the quiet before the clear is left out. While it is open they cover the
-//! last seconds, so that they follow who hurts now; once it is cleared, all of it.
+//! last seconds, so that they follow who hurts now; once it is cleared, all of it. Who comes into an open
+//! episode and is most of it at once begins another, so that a mild wait that was always there hides nobody.
 
 use std::time::Duration;
 
 use crate::{
     contention::{
         account::Account,
-        episode::{Episode, EpisodeId, Evidence, Resource, Severity, Verdict},
+        episode::{Episode, EpisodeId, Evidence, Resource, Severity, Tier, Verdict},
         history::{History, LATE_AT_MOST, TOLD_OVER},
         severity::{self, CALM_HOLD, Pace, Sight},
         verdict,
@@ -29,6 +30,9 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often the last ten seconds are looked at for what is chronic: often enough for what takes ten to
 /// show.
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(1);
+
+/// A younger episode has no past that somebody could be new in.
+const PAST_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// Something changed; whether it is felt will show.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +80,8 @@ pub(crate) struct Tracked {
 #[derive(Debug)]
 pub(crate) struct Track {
     pub(crate) resource: Resource,
+    /// What its waits are read from.
+    pub(crate) tier: Tier,
     pub(crate) history: History,
     alarm: Option<Alarm>,
     /// When the last seconds were last looked at for what is chronic.
@@ -84,9 +90,10 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(resource: Resource) -> Self {
+    pub(crate) fn new(resource: Resource, tier: Tier) -> Self {
         Self {
             resource,
+            tier,
             history: History::default(),
             alarm: None,
             looked_back: AxisNsec::default(),
@@ -99,8 +106,9 @@ impl Track {
         self.tracked.as_ref().filter(|tracked| tracked.cleared.is_none())
     }
 
-    /// Says what has changed after a step, if anything is worth telling.
-    pub(crate) fn evaluate(&mut self, node: &str, who: &WhoRef) -> Option<Episode> {
+    /// Says what has changed after a step, if anything is worth telling: one episode, or one that ends and
+    /// one that takes its place.
+    pub(crate) fn evaluate(&mut self, node: &str, who: &WhoRef) -> Vec<Episode> {
         let now = self.history.now();
         let cusum = self.history.cusum();
         if cusum.is_zero() {
@@ -108,9 +116,18 @@ impl Track {
         } else if self.alarm.is_none() {
             self.alarm = cusum.alarm().map(|onset| Alarm { onset, at: now });
         }
+        let mut told = Vec::new();
+        if let Some(opening) = self.newcomer() {
+            let tracked = self.tracked.as_mut().expect("somebody is new in an episode only");
+            tracked.clear(&self.history, opening.alarm.onset);
+            told.extend(self.tell(node, who, now));
+            self.begin(opening, node, who);
+            told.extend(self.tell(node, who, now));
+            return told;
+        }
         let tell = match &mut self.tracked {
             Some(tracked) if tracked.cleared.is_none() => {
-                let tell = tracked.follow(&self.history, Sight::of(self.resource));
+                let tell = tracked.follow(&self.history, Sight::of(self.tier));
                 if tracked.cleared.is_some() {
                     self.alarm = None;
                     self.history.forget_alarm();
@@ -119,7 +136,10 @@ impl Track {
             }
             _ => self.open(node, who),
         };
-        if tell { self.tell(node, who, now) } else { None }
+        if tell {
+            told.extend(self.tell(node, who, now));
+        }
+        told
     }
 
     /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
@@ -139,7 +159,7 @@ impl Track {
         let alarm = self.alarm?;
         // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
         let onset = alarm.onset.max(self.cleared()).max(now - TOLD_OVER);
-        let severity = severity::reached(&self.history, now.since(onset), Sight::of(self.resource))?;
+        let severity = severity::reached(&self.history, now.since(onset), Sight::of(self.tier))?;
         Some(Opening { alarm: Alarm { onset, at: alarm.at.max(onset) }, severity, pace: Pace::Sudden })
     }
 
@@ -151,10 +171,38 @@ impl Track {
             return None;
         }
         self.looked_back = now;
-        let severity = severity::chronic(&self.history, now.0, Sight::of(self.resource))?;
+        let severity = severity::chronic(&self.history, now.0, Sight::of(self.tier))?;
         let felt = self.history.ticks().find(|tick| severity::is_felt(tick.span(), severity));
         let onset = felt.map_or(now, |tick| tick.start).max(now - TOLD_OVER);
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Chronic })
+    }
+
+    /// Somebody is most of the wait at once who had hardly a part in the open episode.
+    fn newcomer(&self) -> Option<Opening> {
+        let now = self.history.now();
+        let onset = now - severity::LAST_MOMENTS;
+        let tracked = self.open_episode().filter(|open| onset.since(open.began) >= PAST_AT_LEAST)?;
+        // What is read once a second holds for longer than this; its numbers say it as soon.
+        let severity = severity::reached(&self.history, severity::LAST_MOMENTS, Sight::of(self.tier))?;
+        let onset = self.news(tracked.began, onset)?;
+        Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Sudden })
+    }
+
+    /// When it began that what is felt since `onset` is the doing of somebody who had hardly a part in what
+    /// was before; `None` where it is not.
+    fn news(&self, began: AxisNsec, onset: AxisNsec) -> Option<AxisNsec> {
+        let over = |from: AxisNsec, until: AxisNsec| {
+            let mut account = Account::since(from);
+            account.feed(self.history.ticks(), until);
+            account
+        };
+        let (before, now) = (over(began.max(onset - TOLD_OVER), onset), over(onset, self.history.now()));
+        if !verdict::has_newcomer(&before, &now) {
+            return None;
+        }
+        let since = self.history.ticks().filter(|tick| tick.at > onset);
+        let mut worse = since.filter(|tick| verdict::is_much_worse(before.total(), tick.span()));
+        Some(worse.next().map_or(onset, |tick| tick.start.max(onset)))
     }
 
     /// When the last episode ended; the beginning of time without one.
@@ -163,36 +211,41 @@ impl Track {
     }
 
     fn open(&mut self, node: &str, who: &Who) -> bool {
-        let now = self.history.now();
         let Some(opening) = self.sudden().or_else(|| self.chronic()) else { return false };
-        let Opening { alarm, severity, pace } = opening;
-        let onset = alarm.onset;
-        match &mut self.tracked {
-            Some(tracked) if tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP) => {
-                tracked.account.skip_to(onset);
-                tracked.severity = tracked.severity.max(severity);
-                tracked.pace = pace;
-                tracked.cleared = None;
-                tracked.calm = None;
-                tracked.began = onset;
-            }
-            _ => {
-                self.tracked = Some(Tracked {
-                    id: episode_id(node, who, self.resource, onset),
-                    alarm,
-                    verdict_at: now,
-                    severity,
-                    pace,
-                    verdict: Verdict::Nobody,
-                    cleared: None,
-                    began: onset,
-                    calm: None,
-                    account: Account::since(onset),
-                    told_at: now,
-                });
-            }
+        let onset = opening.alarm.onset;
+        let goes_on = |tracked: &Tracked| {
+            let cleared = tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP);
+            cleared && self.news(tracked.began, onset).is_none()
+        };
+        if !self.tracked.as_ref().is_some_and(goes_on) {
+            self.begin(opening, node, who);
+        } else if let Some(tracked) = &mut self.tracked {
+            tracked.account.skip_to(onset);
+            tracked.severity = tracked.severity.max(opening.severity);
+            tracked.pace = opening.pace;
+            tracked.cleared = None;
+            tracked.calm = None;
+            tracked.began = onset;
         }
         true
+    }
+
+    fn begin(&mut self, opening: Opening, node: &str, who: &Who) {
+        let Opening { alarm, severity, pace } = opening;
+        let now = self.history.now();
+        self.tracked = Some(Tracked {
+            id: episode_id(node, who, self.resource, alarm.onset),
+            alarm,
+            verdict_at: now,
+            severity,
+            pace,
+            verdict: Verdict::Nobody,
+            cleared: None,
+            began: alarm.onset,
+            calm: None,
+            account: Account::since(alarm.onset),
+            told_at: now,
+        });
     }
 
     fn tell(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
@@ -207,6 +260,7 @@ impl Track {
         };
         let shares = verdict::shares(account);
         let (verdict, margin) = verdict::judge(self.resource, &shares, account.has_its_due());
+        let tier = account.tier(self.tier);
         tracked.verdict = verdict;
         Some(Episode {
             id: tracked.id,
@@ -224,8 +278,8 @@ impl Track {
             saturated: self.resource != Resource::GpuTime && account.blocks().is_saturated(),
             added_wait_msec_per_cpu_sec: account.total().wait_per_run() * 1e3,
             shares,
-            confidence: verdict::confidence(self.resource, account, verdict, margin),
-            tier: verdict::tier(self.resource, account),
+            confidence: verdict::confidence(self.resource, tier, account, verdict, margin),
+            tier,
             coverage: account.coverage(),
             evidence: evidence(self.resource, account),
         })

@@ -12,6 +12,7 @@ use crate::{
     contention::{
         account::Account,
         episode::{Cause, Confidence, Episode, Estimate, Resource, Share, Tier, Verdict},
+        slowdown::Span,
     },
     who::{Role, Who, WhoRef},
 };
@@ -58,6 +59,10 @@ const COUNTED_AT_LEAST: f64 = 0.5;
 
 /// A younger episode has too few waits to be sure of.
 const YOUNG_NSEC: f64 = 2e9;
+
+/// An equal who joins one that is there doubles the wait, and belongs to the same trouble; who makes this many
+/// times as much of it is another.
+const MUCH_WORSE: f64 = 3.0;
 
 /// Containers too small or too many to list, as one.
 static THE_REST: LazyLock<WhoRef> = LazyLock::new(|| {
@@ -171,9 +176,15 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
 /// Its limits are read from the victim's own counters, so they can be confirmed where those count; blame by
 /// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
 /// reads and writes which device is not known, so of block I/O it is possible.
-pub(crate) fn confidence(resource: Resource, account: &Account, verdict: Verdict, margin: f64) -> Confidence {
+pub(crate) fn confidence(
+    resource: Resource,
+    tier: Tier,
+    account: &Account,
+    verdict: Verdict,
+    margin: f64,
+) -> Confidence {
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
-    let clear = tier(resource, account) != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
+    let clear = tier != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     let is_counted = match verdict {
         Verdict::SelfThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
         Verdict::MemoryOwnLimit => account.limit_hits > 0,
@@ -187,13 +198,18 @@ pub(crate) fn confidence(resource: Resource, account: &Account, verdict: Verdict
     }
 }
 
-pub(crate) fn tier(resource: Resource, account: &Account) -> Tier {
-    match resource {
-        _ if !account.saw_wait() => Tier::Usage,
-        Resource::Cpu => Tier::Threads,
-        Resource::GpuTime => Tier::Usage,
-        _ => Tier::Pressure,
-    }
+/// Most of the wait `now` is the doing of one owner's containers who had hardly a part in it `before`, and it
+/// is far longer: that is no more of the same.
+pub(crate) fn has_newcomer(before: &Account, now: &Account) -> bool {
+    let leading = shares(now).into_iter().next().filter(|share| share.share >= CULPRITS_AT_LEAST);
+    let Some(Share { cause: Cause::Culprit(leader), .. }) = leading else { return false };
+    let is_same = |cause: &Cause| matches!(cause, Cause::Culprit(who) if group(who) == group(&leader));
+    is_much_worse(before.total(), now.total()) && part(&shares(before), is_same) < NAMED_EACH
+}
+
+/// The wait for the same work is that many times as long.
+pub(crate) fn is_much_worse(before: Span, now: Span) -> bool {
+    now.wait_per_run() >= MUCH_WORSE * before.wait_per_run()
 }
 
 /// Who waited for a GPU may have had no work meanwhile, so of that only the upper end is known.

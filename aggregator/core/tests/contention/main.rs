@@ -1,6 +1,8 @@
 //! The detector on a simulated node: who is blamed, for how much, and when.
 
+mod blind;
 mod gpus;
+mod newcomers;
 mod sim;
 mod stalls;
 
