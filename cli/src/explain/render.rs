@@ -100,7 +100,7 @@ fn confidence(episode: &Episode) -> String {
     let seen = match episode.tier {
         Tier::Threads => "each thread's wait and throttling",
         Tier::Pressure if episode.resource == Resource::Cpu => {
-            "pressure totals only, so own threads and neighbours cannot be told apart"
+            "only when none of its threads ran, by its pressure file: they live too short, or are not watched"
         }
         Tier::Pressure => "how long it stood still, and what each pod took meanwhile",
         Tier::Usage if episode.resource == Resource::GpuTime => {

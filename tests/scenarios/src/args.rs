@@ -36,8 +36,11 @@ enum Command {
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
         /// Only one trial of each main class, within five minutes
-        #[arg(long)]
+        #[arg(long, conflicts_with = "pass")]
         short: bool,
+        /// Which pass over the matrix: each has seeds of its own, and all in a folder are judged together
+        #[arg(long, value_name = "N", default_value_t = matrix::FIRST_PASS, value_parser = clap::value_parser!(u32).range(1..))]
+        pass: u32,
     },
     /// Watch many models that nobody hurts
     Soak {
@@ -79,8 +82,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
-    /// List the trials' ids
-    List,
+    /// List the ids of a pass's trials
+    List {
+        /// Which pass over the matrix
+        #[arg(long, value_name = "N", default_value_t = matrix::FIRST_PASS, value_parser = clap::value_parser!(u32).range(1..))]
+        pass: u32,
+    },
     /// Play a part in a trial
     #[command(subcommand, hide = true)]
     Play(Part),
@@ -99,8 +106,8 @@ pub fn run() -> ExitCode {
 fn execute(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Play(part) => part.play().map(|()| Exit::Done),
-        Command::List => {
-            let ids: Vec<String> = matrix::trials().into_iter().map(|trial| trial.id + "\n").collect();
+        Command::List { pass } => {
+            let ids: Vec<String> = matrix::trials(pass).into_iter().map(|trial| trial.id + "\n").collect();
             print(&ids.concat())
         }
         Command::Score { dir, tuning, report, unified, svg } => {
@@ -112,8 +119,8 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             print(&page.markdown)
         }
-        Command::Run { dir, tools, perf, only, short } => {
-            let mut trials = if short { matrix::short() } else { matrix::trials() };
+        Command::Run { dir, tools, perf, only, short, pass } => {
+            let mut trials = if short { matrix::short() } else { matrix::trials(pass) };
             trials.retain(|trial| trial.id.contains(&only));
             if trials.is_empty() {
                 let message = format!("--only {only}: no trial has that in its id; see accuracy list");

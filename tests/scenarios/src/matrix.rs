@@ -19,16 +19,19 @@ mod beside;
 mod programs;
 mod several;
 
-/// Every trial, in the order in which they are run: class by class in turn, so that a run that is cut short
-/// has some of each.
-pub fn trials() -> Vec<Trial> {
+/// The first pass over the matrix.
+pub const FIRST_PASS: u32 = 1;
+
+/// Every trial of one pass, in the order in which they are run: class by class in turn, so that a run that is
+/// cut short has some of each. Passes differ in their seeds, so that the trials of several pool.
+pub fn trials(pass: u32) -> Vec<Trial> {
     let mut classes: BTreeMap<&str, VecDeque<Trial>> = BTreeMap::new();
     let all = beside::cells()
         .into_iter()
         .chain(programs::cells())
         .chain(several::cells())
         .chain(alone::cells())
-        .flat_map(Cell::seeds);
+        .flat_map(|cell| cell.seeds(pass));
     for trial in all {
         classes.entry(trial.class).or_default().push_back(trial);
     }
@@ -52,7 +55,7 @@ const SHORT: [&str; 7] = [
 
 /// The short form of [`trials`].
 pub fn short() -> Vec<Trial> {
-    trials().into_iter().filter(|trial| SHORT.contains(&trial.id.as_str())).collect()
+    trials(FIRST_PASS).into_iter().filter(|trial| SHORT.contains(&trial.id.as_str())).collect()
 }
 
 /// A trial without its seed.
@@ -99,8 +102,9 @@ impl Cell {
         Self { suspects, expected, ..Self::of(class, name) }
     }
 
-    fn seeds(self) -> impl Iterator<Item = Trial> {
-        (0..self.seeds).map(move |seed| Trial {
+    fn seeds(self, pass: u32) -> impl Iterator<Item = Trial> {
+        let first = self.seeds * u64::from(pass - FIRST_PASS);
+        (first..first + self.seeds).map(move |seed| Trial {
             id: format!("{}-{}-{seed}", self.class, self.name),
             class: self.class,
             // Trials of different cells have different orders, and a cell has the same ones each time.
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_trial_has_an_id_of_its_own_and_half_of_them_are_for_the_report() {
-        let trials = trials();
+        let trials = trials(FIRST_PASS);
         let ids: BTreeSet<_> = trials.iter().map(|trial| &trial.id).collect();
         assert_eq!(ids.len(), trials.len());
         let tuning = trials.iter().filter(|trial| trial.half == Half::Tuning).count();
@@ -162,10 +166,18 @@ mod tests {
     }
 
     #[test]
+    fn passes_have_seeds_of_their_own_and_as_many_for_the_report() {
+        let ids = |pass| trials(pass).into_iter().map(|trial| trial.id).collect::<BTreeSet<_>>();
+        assert!(ids(FIRST_PASS).is_disjoint(&ids(2)) && ids(2).is_disjoint(&ids(3)));
+        let halves = |pass| trials(pass).into_iter().filter(|trial| trial.half == Half::Report).count();
+        assert_eq!(halves(FIRST_PASS), halves(2));
+    }
+
+    #[test]
     fn a_whole_run_fits_its_time() {
         let length = |trial: &Trial| blocks::seconds(&trial.blocks()) + AROUND_SECONDS;
         let seconds = |trials: Vec<Trial>| -> u32 { trials.iter().map(length).sum() };
-        let (whole, brief) = (seconds(trials()), seconds(short()));
+        let (whole, brief) = (seconds(trials(FIRST_PASS)), seconds(short()));
         assert!(whole <= LONGEST_SECONDS.0 && brief <= LONGEST_SECONDS.1, "{whole} s, {brief} s");
     }
 
@@ -178,7 +190,7 @@ mod tests {
 
     #[test]
     fn there_are_enough_positives_and_negatives_to_say_something() {
-        let trials = trials();
+        let trials = trials(FIRST_PASS);
         let of = |verdict: &str| trials.iter().filter(|trial| trial.expected.verdict == verdict).count();
         let neighbours = of("neighbour");
         assert!(neighbours >= 60, "{neighbours} neighbours");

@@ -1,7 +1,12 @@
 //! One suspect beside the victim, or on another CPU.
 
 use super::{Cell, HOG, expected, nobody, refmodel, suspect};
-use crate::{plan::Suspect, suspects::Kind, timeline::Rhythm};
+use crate::{
+    plan::{Suspect, Victim},
+    suspects::Kind,
+    timeline::Rhythm,
+    victims,
+};
 use berth_cli::stage::DEFAULT_WEIGHT;
 
 /// The victim's CPUs, and the weight at which it is hurt and not saturated: a fair half of the CPU is
@@ -26,6 +31,7 @@ pub(super) fn cells() -> Vec<Cell> {
         cells.push(quarter(threads));
     }
     cells.push(over_request());
+    cells.push(unseen());
     cells.extend([Rhythm::Bursty, Rhythm::Periodic, Rhythm::Ramping].map(rhythmic));
     cells.extend(LOADS.map(|(load, _)| decoy(load)));
     cells.push(Cell {
@@ -53,6 +59,12 @@ fn over_request() -> Cell {
     let cell = Cell::beside("cpu_over_request", "refmodel1-70-busy", vec![suspect(HOG)]);
     let culprits = cell.expected.culprits.clone();
     Cell { load: 0.7, seeds: 4, expected: expected("over_entitlement", "cpu", culprits), ..cell }
+}
+
+/// A model of whose threads hardly any lives long enough to be read.
+fn unseen() -> Cell {
+    let victim = Victim { kind: victims::Kind::Churn, ..refmodel(8) };
+    Cell { victim, load: 0.3, seeds: 4, ..Cell::beside("cpu_churn", "churn-busy", vec![suspect(HOG)]) }
 }
 
 fn rhythmic(rhythm: Rhythm) -> Cell {

@@ -1,6 +1,6 @@
 //! The page: docs/accuracy.md and its picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     confusion,
@@ -12,7 +12,7 @@ use super::{
     table::{number, table},
     timing::replay_speed,
 };
-use crate::{matrix, result::Half};
+use crate::{matrix, plan::Trial, result::Half};
 
 /// What the words mean.
 const PREAMBLE: &str = include_str!("preamble.md");
@@ -70,7 +70,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
     let markdown = [
         PREAMBLE.to_owned(),
         "![Latencies](accuracy.svg)\n\n".to_owned(),
-        format!("Trials: {} of {} ({half_named}); {}.\n\n", trials.len(), in_matrix(half), labels(trials)),
+        format!("Trials: {} ({half_named}); {}.\n\n", passes(trials, half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         truths(trials),
         "\n## By class\n\n".to_owned(),
@@ -84,9 +84,15 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
     Page { markdown, svg: latencies(&berth.trials) }
 }
 
-/// How many trials a whole run would give.
-fn in_matrix(half: Option<Half>) -> usize {
-    matrix::trials().iter().filter(|trial| half.is_none_or(|half| half == trial.half)).count()
+/// How many trials there are of the first pass, and of further ones.
+fn passes(trials: &[Labelled], half: Option<Half>) -> String {
+    let is_of_half = |trial: &Trial| half.is_none_or(|half| half == trial.half);
+    let pass = matrix::trials(matrix::FIRST_PASS).into_iter().filter(is_of_half);
+    let pass: BTreeSet<String> = pass.map(|trial| trial.id).collect();
+    let first = trials.iter().filter(|trial| pass.contains(&trial.outcome.id)).count();
+    let further = trials.len() - first;
+    let further = if further > 0 { format!(" and {further} of further passes") } else { String::new() };
+    format!("{first} of {}{further}", pass.len())
 }
 
 fn labels(trials: &[Labelled]) -> String {
