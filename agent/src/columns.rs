@@ -41,12 +41,14 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays out `series`, which rise by id; gives each its place, in the same order.
+    /// Lays out `series`; gives each its place, in the same order.
     pub fn new(series: &[(Group, SeriesId)]) -> (Self, Vec<Place>) {
         let mut layout = Self::default();
         for &group in Group::ALL {
             let of_group = series.iter().filter(|(of, _)| *of == group).map(|&(_, id)| id);
-            let block = Block { group, series: of_group.collect(), first_column: layout.columns };
+            let mut of_group: Vec<SeriesId> = of_group.collect();
+            of_group.sort_unstable();
+            let block = Block { group, series: of_group, first_column: layout.columns };
             layout.columns += group.metrics().len() * block.series.len();
             layout.blocks.push(block);
         }
@@ -237,6 +239,19 @@ mod tests {
         assert_eq!(chunk.column(cpu, 0, 1).collect::<Vec<_>>(), [Some(50), Some(60)]);
         chunk.restart(2);
         assert_eq!((chunk.ticks(), chunk.first_tick()), (0, 2));
+    }
+
+    #[test]
+    fn a_series_that_begins_later_lies_behind_those_that_were_there() {
+        let throttling = |number| (Group::ContainerThrottling, id(number));
+        let (layout, places) = Layout::new(&[throttling(9), throttling(4)]);
+        let mut chunk = Chunk::new(Arc::new(layout.clone()), 1, 0);
+        chunk.begin_tick(1);
+        chunk.put(places[0], [Some(9); 3]);
+        chunk.put(places[1], [Some(4); 3]);
+        assert_eq!(layout.blocks()[0].series, [id(4), id(9)]);
+        let first = |series: usize| chunk.column(&layout.blocks()[0], 0, series).next().flatten();
+        assert_eq!((first(0), first(1)), (Some(4), Some(9)));
     }
 
     #[test]

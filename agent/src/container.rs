@@ -11,7 +11,7 @@ use crate::{
     due::Due,
     facts::allowed_cpus,
     host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, text},
-    limits::Limits,
+    limits::{Holder, Limits},
     series::Track,
 };
 
@@ -30,13 +30,24 @@ enum Usage {
 
 /// Where the throttling is.
 #[derive(Debug)]
-enum Throttle {
+pub enum Throttle {
     /// No quota is in sight.
     None,
     /// In the cpu.stat that is read for the usage anyway.
     WithUsage,
     /// In v1's cpu.stat, or in that of an ancestor that holds the quota.
     Other(KeptFile),
+}
+
+impl Throttle {
+    /// Of the nearest cgroup whose quota can stop `cgroup`.
+    pub fn of(host: &HostRoot, cgroup: &str, holder: Option<&Holder>) -> Self {
+        match holder.map(|holder| &holder.cgroup) {
+            None => Self::None,
+            Some(holder) if holder == cgroup && host.hierarchies().cpu.is_none() => Self::WithUsage,
+            Some(holder) => open(&host.cpu_file(holder, "cpu.stat")).map_or(Self::None, Self::Other),
+        }
+    }
 }
 
 /// What a sample says about the container itself.
@@ -92,7 +103,7 @@ impl Container {
         host: &HostRoot,
         found: &Found,
         key: Key,
-        (limits, quota_holder): (Limits, Option<&String>),
+        (limits, quota_holder): (Limits, Option<&Holder>),
         pressure: bool,
         now_nsec: u64,
     ) -> Option<Self> {
@@ -100,11 +111,6 @@ impl Container {
         let cpuacct = host.cpuacct_file(cgroup, "cpuacct.usage").and_then(|path| open(&path));
         let cpu_stat = || open(&host.identity_file(cgroup, "cpu.stat"));
         let usage = cpuacct.map(Usage::Cpuacct).or_else(|| cpu_stat().map(Usage::CpuStat))?;
-        let throttle = match quota_holder {
-            None => Throttle::None,
-            Some(holder) if holder == cgroup && host.hierarchies().cpu.is_none() => Throttle::WithUsage,
-            Some(holder) => open(&host.cpu_file(holder, "cpu.stat")).map_or(Throttle::None, Throttle::Other),
-        };
         let current =
             if host.hierarchies().memory.is_some() { "memory.usage_in_bytes" } else { "memory.current" };
         Some(Self {
@@ -112,13 +118,19 @@ impl Container {
             subject: subject(host, found),
             limits,
             usage,
-            throttle,
+            throttle: Throttle::of(host, cgroup, quota_holder),
             memory: open(&host.memory_file(cgroup, current)),
             pressure: PressureFiles::of_cgroup(host, cgroup, now_nsec).filter(|_| pressure),
             pressure_due: Due::spread(PERIOD_NSEC, key.0, now_nsec),
             newest_pressure: Pressure::default(),
             last: (0, [0; 3]),
         })
+    }
+
+    /// Another quota is the nearest from here on; its counters are not those of the one before.
+    pub fn set_throttle(&mut self, throttle: Throttle) {
+        self.throttle = throttle;
+        self.last.1 = [0; 3];
     }
 
     /// The groups that it has values of.

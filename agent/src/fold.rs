@@ -28,6 +28,7 @@ use ticks::Ticks;
 use crate::{
     fold::span::{Span, Union},
     host::text::Schedstat,
+    limits::Level,
 };
 
 /// Throttled intervals kept: one ends per CFS period (100 ms unless somebody chose otherwise), so
@@ -74,8 +75,9 @@ pub struct Thread {
 }
 
 /// One quota above the container's threads: its own, or an ancestor's.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Quota {
+    level: Level,
     /// Throttled time when it was last read; none before the first reading.
     last_usec: Option<u64>,
     /// When it last grew.
@@ -85,6 +87,11 @@ struct Quota {
 }
 
 impl Quota {
+    /// One that was not read yet.
+    fn new(level: Level) -> Self {
+        Self { level, last_usec: None, grown_nsec: 0, run_nsec: 0 }
+    }
+
     /// The interval in which `nsec` of throttled time happened. The kernel sums it over CPUs without
     /// saying over how many, but since it last grew each of them was either throttled or ran our
     /// threads: run and throttled time over elapsed time is their number, or 1 where others held
@@ -104,6 +111,10 @@ impl Quota {
 pub struct Fold {
     ticks: Ticks,
     throttled: Union,
+    /// The parts of `throttled` that its own quota made, and that this or its pod's did.
+    nearer: [Union; 2],
+    /// How long those two and `throttled` are.
+    stopped_nsec: [u64; 3],
     quotas: Vec<Quota>,
     threads: Vec<Thread>,
     /// All that they have run since the fold began.
@@ -111,15 +122,27 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// A fold from `now_nsec` on, on a node of `cpus` CPUs, for threads under `quotas` quotas.
-    pub fn new(now_nsec: u64, quotas: usize, cpus: u32) -> Self {
+    /// A fold from `now_nsec` on, on a node of `cpus` CPUs, for threads under no quota yet.
+    pub fn new(now_nsec: u64, cpus: u32) -> Self {
         Self {
             ticks: Ticks::new(now_nsec, SLOTS, cpus),
             throttled: Union::new(THROTTLES),
-            quotas: vec![Quota::default(); quotas],
+            nearer: [Union::new(THROTTLES), Union::new(THROTTLES)],
+            stopped_nsec: [0; 3],
+            quotas: Vec::new(),
             threads: Vec::new(),
             run_nsec: 0,
         }
+    }
+
+    /// The threads are under these quotas from here on. Of each the first reading is where counting starts.
+    pub fn set_quotas(&mut self, levels: impl Iterator<Item = Level>) {
+        self.quotas = levels.map(Quota::new).collect();
+    }
+
+    /// For how long quotas have stopped the threads so far: their own, that or their pod's, any.
+    pub fn stopped_nsec(&self) -> [u64; 3] {
+        self.stopped_nsec
     }
 
     /// Takes a thread in, as the last one. `started_nsec` is given for a thread that began under our
@@ -162,7 +185,7 @@ impl Fold {
 
     /// A reading of the throttled time of the quota at `index`.
     pub fn throttled(&mut self, index: usize, at_nsec: u64, now_usec: u64) {
-        let Self { ticks, throttled, quotas, threads, .. } = self;
+        let Self { ticks, throttled, nearer, stopped_nsec, quotas, threads, .. } = self;
         let Some(quota) = quotas.get_mut(index) else { return };
         let before_usec = quota.last_usec.replace(now_usec);
         let nsec = now_usec.saturating_sub(before_usec.unwrap_or(now_usec)).saturating_mul(1_000);
@@ -170,7 +193,16 @@ impl Fold {
             return;
         }
         let stopped = quota.grow(at_nsec, nsec, self.run_nsec);
+        let [own_nsec, pod_nsec, any_nsec] = stopped_nsec;
+        let [own, pod] = nearer;
+        if quota.level == Level::Own {
+            own.insert(stopped, |fresh| *own_nsec += fresh.nsec());
+        }
+        if quota.level <= Level::Pod {
+            pod.insert(stopped, |fresh| *pod_nsec += fresh.nsec());
+        }
         throttled.insert(stopped, |fresh| {
+            *any_nsec += fresh.nsec();
             ticks.lay(fresh, |tick, part| tick.stopped_nsec += part.nsec());
             for Thread { waits, parts, .. } in &mut *threads {
                 waits.within(fresh).for_each(|stopped| lay_throttled(ticks, parts, stopped));

@@ -1,8 +1,11 @@
-//! What a cgroup may use, and which quotas stand above it. Read at sweeps, not in ticks.
+//! What a cgroup may use, and which quotas can stop it. Read at sweeps, not in ticks.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter::once};
 
-use crate::host::{Dir, HostRoot, Reading, text};
+use crate::{
+    host::{Dir, HostRoot, KeptFile, Reading, text},
+    identity::identify,
+};
 
 /// The longest of the files read here holds two numbers.
 const BUFFER_BYTES: usize = 64;
@@ -16,6 +19,68 @@ pub struct Limits {
     pub cpu_weight: Option<i64>,
     /// Memory.
     pub memory_bytes: Option<i64>,
+}
+
+/// Where a quota stands, nearest to the container first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// At the container itself.
+    Own,
+    /// At its pod.
+    Pod,
+    /// Above its pod, or above a container that is in none.
+    Slice,
+}
+
+impl Level {
+    /// Where the quota of `holder`, the cgroup itself or one above it, stands.
+    fn of(holder: &str, cgroup: &str) -> Self {
+        if holder == cgroup {
+            Self::Own
+        } else if identify(holder).pod_uid.is_some() {
+            Self::Pod
+        } else {
+            Self::Slice
+        }
+    }
+}
+
+/// A cgroup whose quota can stop a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Which.
+    pub cgroup: String,
+    /// Where it stands.
+    pub level: Level,
+    /// CPUs, in thousandths.
+    pub millicpu: i64,
+}
+
+/// A quota whose stops are read.
+#[derive(Debug)]
+pub struct QuotaFile {
+    /// Where it stands.
+    pub level: Level,
+    /// CPUs, in thousandths; -1 for none.
+    pub millicpu: i64,
+    /// The cpu.stat of its cgroup.
+    pub stat: KeptFile,
+}
+
+impl QuotaFile {
+    /// Opens those that can stop `cgroup`. Its own is among them while it has no quota too: one that is set
+    /// between two sweeps is then heard of at once.
+    pub fn open_all(host: &HostRoot, cgroup: &str, holders: &[Holder]) -> Vec<Self> {
+        let own = holders.iter().find(|holder| holder.level == Level::Own);
+        let own = (cgroup, Level::Own, own.map_or(text::UNLIMITED, |own| own.millicpu));
+        let above = holders.iter().filter(|holder| holder.level != Level::Own);
+        let above = above.map(|holder| (holder.cgroup.as_str(), holder.level, holder.millicpu));
+        let open = |(cgroup, level, millicpu)| {
+            let stat = KeptFile::open(&host.cpu_file(cgroup, "cpu.stat")).ok()?;
+            Some(Self { level, millicpu, stat })
+        };
+        once(own).chain(above).filter_map(open).collect()
+    }
 }
 
 /// A cgroup's directories, where its limits are.
@@ -80,12 +145,13 @@ impl<'a> LimitReader<'a> {
 
     /// The cgroups whose quota can stop `cgroup`: itself and its ancestors that have one, nearest
     /// first.
-    pub fn quota_holders(&mut self, cgroup: &str) -> Vec<String> {
-        let levels = std::iter::successors(Some(cgroup), |path| parent(path));
-        levels
-            .filter(|path| self.quota_of(path).is_some_and(|quota| quota != text::UNLIMITED))
-            .map(str::to_owned)
-            .collect()
+    pub fn quota_holders(&mut self, cgroup: &str) -> Vec<Holder> {
+        let paths = std::iter::successors(Some(cgroup), |path| parent(path));
+        let holder = |path: &str| {
+            let millicpu = self.quota_of(path).filter(|&quota| quota != text::UNLIMITED)?;
+            Some(Holder { cgroup: path.to_owned(), level: Level::of(path, cgroup), millicpu })
+        };
+        paths.filter_map(holder).collect()
     }
 
     fn quota_of(&mut self, cgroup: &str) -> Option<i64> {
@@ -138,21 +204,38 @@ mod tests {
     #[test]
     fn quotas_of_ancestors_are_seen_nearest_first() {
         let dir = tempfile::tempdir().unwrap();
+        let pod = "kubepods/burstable/pod1ab17678-bd25-40b9-bb19-28479127bafd";
         let files = [
-            ("a/cpu.max", "max 100000\n"),
-            ("a/pod/cpu.max", "90000 100000\n"),
-            ("a/pod/c1/cpu.max", "20000 100000\n"),
-            ("a/pod/c1/cpu.weight", "39\n"),
-            ("a/pod/c1/memory.max", "max\n"),
-            ("a/pod/c2/cpu.max", "max 100000\n"),
+            ("kubepods/cpu.max", "max 100000\n"),
+            ("kubepods/burstable/cpu.max", "300000 100000\n"),
+            (&format!("{pod}/cpu.max"), "90000 100000\n"),
+            (&format!("{pod}/c1/cpu.max"), "20000 100000\n"),
+            (&format!("{pod}/c1/cpu.stat"), "nr_periods 1\n"),
+            (&format!("{pod}/c1/cpu.weight"), "39\n"),
+            (&format!("{pod}/c1/memory.max"), "max\n"),
+            (&format!("{pod}/c2/cpu.max"), "max 100000\n"),
+            (&format!("{pod}/c2/cpu.stat"), "nr_periods 0\n"),
+            (&format!("{pod}/cpu.stat"), "nr_periods 1\n"),
         ];
         let host = host(dir.path(), "cgroup2 cgroup2 rw", &files);
         let mut reader = LimitReader::new(&host);
-        let limits = reader.limits("/a/pod/c1", &LimitDirs::open(&host, "/a/pod/c1"));
+        let (first, second) = (format!("/{pod}/c1"), format!("/{pod}/c2"));
+        let limits = reader.limits(&first, &LimitDirs::open(&host, &first));
         assert_eq!(limits.row(), [Some(200), Some(39), Some(-1)]);
-        assert_eq!(reader.quota_holders("/a/pod/c1"), ["/a/pod/c1", "/a/pod"]);
-        assert_eq!(reader.quota_holders("/a/pod/c2"), ["/a/pod"]);
-        assert_eq!(reader.quota_holders("/a"), Vec::<String>::new());
+        let levels = |holders: &[Holder]| -> Vec<_> {
+            holders.iter().map(|holder| (holder.level, holder.millicpu)).collect()
+        };
+        let (of_first, of_second) = (reader.quota_holders(&first), reader.quota_holders(&second));
+        assert_eq!(levels(&of_first), [(Level::Own, 200), (Level::Pod, 900), (Level::Slice, 3_000)]);
+        assert_eq!(levels(&of_second), [(Level::Pod, 900), (Level::Slice, 3_000)]);
+        assert_eq!(of_second[0].cgroup, format!("/{pod}"));
+        assert_eq!(reader.quota_holders("/kubepods"), []);
+        let opened = |cgroup: &str, holders: &[Holder]| -> Vec<_> {
+            let files = QuotaFile::open_all(&host, cgroup, holders).into_iter();
+            files.map(|file| (file.level, file.millicpu)).collect()
+        };
+        assert_eq!(opened(&first, &of_first), [(Level::Own, 200), (Level::Pod, 900)], "what is there");
+        assert_eq!(opened(&second, &of_second), [(Level::Own, -1), (Level::Pod, 900)]);
     }
 
     #[test]

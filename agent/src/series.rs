@@ -30,13 +30,22 @@ impl Ids {
         added: &mut Vec<NewSeries>,
     ) -> Track {
         let mut track = Track::default();
-        for group in groups {
-            self.last = self.last.saturating_add(1);
-            let Some(id) = SeriesId::new(self.last) else { continue };
-            track.series.push((group, id));
-            added.push(NewSeries { id, group, subject: subject.clone() });
-        }
+        groups.for_each(|group| self.begin_one(&mut track, group, subject, added));
         track
+    }
+
+    /// Begins one more series of a subject.
+    pub fn begin_one(
+        &mut self,
+        track: &mut Track,
+        group: Group,
+        subject: &Subject,
+        added: &mut Vec<NewSeries>,
+    ) {
+        self.last = self.last.saturating_add(1);
+        let Some(id) = SeriesId::new(self.last) else { return };
+        track.series.push((group, id));
+        added.push(NewSeries { id, group, subject: subject.clone() });
     }
 }
 
@@ -49,6 +58,19 @@ impl Track {
     /// Only their numbers.
     pub fn ids(&self) -> impl Iterator<Item = SeriesId> + '_ {
         self.series.iter().map(|&(_, id)| id)
+    }
+
+    /// The series of `group`; none when it has no such one.
+    pub fn id(&self, group: Group) -> Option<SeriesId> {
+        self.series.iter().find(|(of, _)| *of == group).map(|&(_, id)| id)
+    }
+
+    /// Ends its series of `group`, if it has one. It has no places until the next layout.
+    pub fn end(&mut self, group: Group) -> Option<SeriesId> {
+        let ended = self.id(group);
+        self.series.retain(|(of, _)| *of != group);
+        self.places.clear();
+        ended
     }
 
     /// Takes its places off the front of a layout's, which are in the order of the series.

@@ -14,11 +14,11 @@ use tracing::{debug, info, warn};
 
 use crate::{
     clock::{SECOND_NSEC, now_nsec},
-    container::{Container, Key},
+    container::{Container, Key, Throttle},
     discovery::{Discovery, Found},
     due::Due,
-    host::{HostRoot, KeptFile},
-    limits::{LimitDirs, LimitReader, Limits},
+    host::HostRoot,
+    limits::{Holder, LimitDirs, LimitReader, Limits, QuotaFile},
     threads::{THREADS, ThreadFile, Watched, tids_by_process, tids_of},
 };
 
@@ -48,8 +48,12 @@ pub enum Change {
     Remove(Key),
     /// Its limits have changed.
     Limit(Key, Limits),
-    /// Watch its threads, under these quotas' cpu.stat.
-    Focus(Key, Vec<KeptFile>),
+    /// Another quota is the nearest that can stop it.
+    Throttle(Key, Throttle),
+    /// Watch its threads, under these quotas.
+    Focus(Key, Vec<QuotaFile>),
+    /// Its threads are under these quotas now.
+    Quotas(Key, Vec<QuotaFile>),
     /// These are new.
     Threads(Key, Vec<ThreadFile>),
     /// Watch its threads no more.
@@ -64,7 +68,8 @@ struct Known {
     subject: berth::ContainerSubject,
     dirs: LimitDirs,
     limits: Limits,
-    has_quota: bool,
+    /// Those whose quota can stop it, nearest first.
+    holders: Vec<Holder>,
     watched: Option<Watched>,
 }
 
@@ -167,17 +172,19 @@ impl Watcher {
 
     fn look_at(&mut self, found: &Found, limits: &mut LimitReader<'_>) -> Result<(), Ended> {
         let id = (found.cgroup.clone(), found.inode);
-        if let Some(known) = self.known.get_mut(&id) {
-            let now = limits.limits(&found.cgroup, &known.dirs);
-            let before = std::mem::replace(&mut known.limits, now);
-            if known.has_quota != limits.quota_holders(&found.cgroup).is_empty() {
-                let key = known.key;
-                return if now == before { Ok(()) } else { self.tell(Change::Limit(key, now)) };
-            }
-            // It shows other groups now, so it gets other series.
-            self.forget(&id)?;
-        }
-        self.meet(id, found, limits)
+        let Some(known) = self.known.get_mut(&id) else { return self.meet(id, found, limits) };
+        let now = limits.limits(&found.cgroup, &known.dirs);
+        let before = std::mem::replace(&mut known.limits, now);
+        let holders = limits.quota_holders(&found.cgroup);
+        let held = std::mem::replace(&mut known.holders, holders);
+        let (key, host, nearest) = (known.key, &self.host, known.holders.first());
+        let limit = (now != before).then_some(Change::Limit(key, now));
+        let is_another = nearest.map(|holder| &holder.cgroup) != held.first().map(|holder| &holder.cgroup);
+        let throttle = is_another.then(|| Change::Throttle(key, Throttle::of(host, &found.cgroup, nearest)));
+        let is_under_others = known.watched.is_some() && known.holders != held;
+        let quotas = || Change::Quotas(key, QuotaFile::open_all(host, &found.cgroup, &known.holders));
+        let quotas = is_under_others.then(quotas);
+        [limit, throttle, quotas].into_iter().flatten().try_for_each(|change| self.tell(change))
     }
 
     /// Opens a cgroup that was not there before.
@@ -193,7 +200,7 @@ impl Watcher {
             return Ok(());
         };
         let subject = container.subject.clone();
-        let known = Known { key, subject, dirs, limits: own, has_quota: !holders.is_empty(), watched: None };
+        let known = Known { key, subject, dirs, limits: own, holders, watched: None };
         self.known.insert(id, known);
         debug!(cgroup = %found.cgroup, system = found.system, "sampling");
         self.tell(Change::Add(Box::new(container)))
@@ -214,9 +221,7 @@ impl Watcher {
             let change = match &known.watched {
                 None if wanted => {
                     known.watched = Some(Watched::new(now));
-                    let holders = LimitReader::new(&self.host).quota_holders(&id.0).into_iter();
-                    let open = |holder: String| KeptFile::open(&self.host.cpu_file(&holder, "cpu.stat")).ok();
-                    Change::Focus(known.key, holders.filter_map(open).collect())
+                    Change::Focus(known.key, QuotaFile::open_all(&self.host, &id.0, &known.holders))
                 }
                 Some(_) if !wanted => {
                     known.watched = None;

@@ -46,6 +46,8 @@ pub fn cause(share: &Share) -> &str {
         (Cause::Culprit, None) => "somebody",
         (Cause::Self_, _) => "own threads",
         (Cause::Throttle, _) => "own CPU limit",
+        (Cause::PodThrottle, _) => "CPU limit of its pod",
+        (Cause::SliceThrottle, _) => "CPU limit above its pod",
         (Cause::Irq, _) => "interrupts",
         (Cause::Steal, _) => "hypervisor",
         (Cause::Unowned, _) => "work in no sampled cgroup",

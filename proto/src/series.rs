@@ -99,6 +99,9 @@ groups! {
         counter("oom_kills")],
     /// Its block I/O.
     ContainerIo = true [counter("read_bytes"), counter("write_bytes"), counter("read_ops"), counter("write_ops")],
+    /// Whose quota stopped it, and the limits above its own.
+    ContainerQuotas = false [counter("own_usec"), counter("pod_usec"), counter("any_usec"),
+        gauge("pod_cpu_limit_millicpu"), gauge("slice_cpu_limit_millicpu")],
     /// One GPU.
     GpuDevice = false [gauge("sm_permille"), gauge("memory_used_bytes"), counter("energy_millijoules"),
         gauge("throttle_reasons")],

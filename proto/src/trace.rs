@@ -7,7 +7,7 @@ mod form;
 
 use crate::{
     CpuList, NodeFacts, NodeName, SeriesId,
-    usage::{GpuUse, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    usage::{GpuUse, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
 };
 
 /// The format that this build reads and writes.
@@ -133,6 +133,8 @@ pub struct ContainerUse {
     pub io: Option<IoUse>,
     /// What it may use.
     pub limits: Option<Limits>,
+    /// Whose quota stopped it; of a container in Focus.
+    pub quotas: Option<QuotaUse>,
 }
 
 /// One tick of the node.

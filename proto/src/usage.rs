@@ -99,6 +99,36 @@ impl Throttling {
     }
 }
 
+/// For how long CPU quotas stopped a container, and those above its own. What several stop at once counts
+/// for the nearest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuotaUse {
+    /// By its own.
+    pub own_usec: u64,
+    /// By that or its pod's.
+    pub pod_usec: u64,
+    /// By these or one above its pod.
+    pub any_usec: u64,
+    /// Its pod's limit; `None` for none.
+    pub pod_cpu_millicpu: Option<u64>,
+    /// The least limit above its pod; `None` for none.
+    pub slice_cpu_millicpu: Option<u64>,
+}
+
+impl QuotaUse {
+    /// Both; limits as they were last.
+    #[must_use]
+    pub fn and(self, after: Self) -> Self {
+        Self {
+            own_usec: self.own_usec.saturating_add(after.own_usec),
+            pod_usec: self.pod_usec.saturating_add(after.pod_usec),
+            any_usec: self.any_usec.saturating_add(after.any_usec),
+            pod_cpu_millicpu: after.pod_cpu_millicpu.or(self.pod_cpu_millicpu),
+            slice_cpu_millicpu: after.slice_cpu_millicpu.or(self.slice_cpu_millicpu),
+        }
+    }
+}
+
 /// How its memory is used and reclaimed. Slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reclaim {

@@ -9,6 +9,13 @@ use crate::clock::SECOND_NSEC;
 const TICK_NSEC: u64 = SECOND_NSEC / 10;
 const HORIZON_NSEC: u64 = 2 * SECOND_NSEC;
 
+/// A fold under its own quota, on a node of `cpus` CPUs.
+fn under_quota(cpus: u32) -> Fold {
+    let mut fold = Fold::new(START_NSEC, cpus);
+    fold.set_quotas(std::iter::once(Level::Own));
+    fold
+}
+
 fn add(sum: &mut Amounts, more: Amounts) {
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum += more;
@@ -47,7 +54,7 @@ const SECONDS: u64 = 5;
 fn simulate(threads: usize, quota_msec: Option<u64>, hog: bool, read_hz: u32) -> Folded {
     let quota = quota_msec.map(|msec| msec * 1_000_000);
     let mut simulator = Simulator::new(threads, quota, hog, START_NSEC);
-    let mut fold = Fold::new(START_NSEC, 1, 1);
+    let mut fold = under_quota(1);
     (0..threads).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
     let mut ticks = Vec::new();
@@ -148,11 +155,11 @@ struct Outcome {
 
 /// Plays readings back; `quota_first` says which of the two is heard of first.
 fn play(readings: &[Reading], quota_first: bool) -> Outcome {
-    let mut fold = Fold::new(START_NSEC, 1, 64);
+    let mut fold = under_quota(64);
     (0..THREADS).for_each(|_| fold.add(Some(START_NSEC)));
     fold.throttled(0, START_NSEC, 0);
     let mut now = START_NSEC;
-    let mut quota = Quota::default();
+    let mut quota = Quota::new(Level::Own);
     let (mut run, mut wait, mut throttled) = ([0; THREADS], [0; THREADS], 0);
     let (mut waits, mut throttles) = (vec![Vec::new(); THREADS], Vec::new());
     let (mut sent, mut closed) = (Vec::new(), 0_u64);
@@ -245,7 +252,7 @@ proptest! {
 
 /// A fold of one thread, read at `readings` as (time in ms, run in ms, wait in ms), ticks of 100 ms.
 fn one_thread(readings: &[(u64, u64, u64)]) -> Fold {
-    let mut fold = Fold::new(START_NSEC, 1, 8);
+    let mut fold = under_quota(8);
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);
     let mut ordinal = 0;
@@ -299,7 +306,7 @@ fn what_is_older_than_the_horizon_is_laid_on_the_oldest_tick_that_may_still_chan
 
 #[test]
 fn a_thread_that_was_there_before_us_counts_from_its_first_reading() {
-    let mut fold = Fold::new(START_NSEC, 0, 8);
+    let mut fold = Fold::new(START_NSEC, 8);
     fold.add(None);
     for (step, run_nsec, wait_nsec) in [(1, 900, 800), (2, 950, 810)] {
         fold.thread(0, START_NSEC + step * 20_000_000, Schedstat { run_nsec, wait_nsec });
@@ -311,11 +318,11 @@ fn a_thread_that_was_there_before_us_counts_from_its_first_reading() {
 #[test]
 fn throttled_time_is_divided_by_the_cpus_that_it_was_summed_over() {
     // Four threads run 50 of 100 ms on a CPU each and are then stopped: 200 ms of throttled time.
-    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, run_nsec: 0 };
+    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, ..Quota::new(Level::Own) };
     let stopped = quota.grow(START_NSEC + 100_000_000, 200_000_000, 200_000_000);
     assert_eq!(stopped.nsec(), 50_000_000);
     // One thread runs 30 of 100 ms, a neighbour another 28, and the rest is throttled.
-    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, run_nsec: 0 };
+    let mut quota = Quota { last_usec: Some(0), grown_nsec: START_NSEC, ..Quota::new(Level::Own) };
     assert_eq!(quota.grow(START_NSEC + 100_000_000, 42_000_000, 30_000_000).nsec(), 42_000_000);
     // Its next throttle does not reach back beyond that one, whatever the kernel claims.
     assert_eq!(quota.grow(START_NSEC + 150_000_000, 70_000_000, 30_000_000).nsec(), 50_000_000);
@@ -341,7 +348,7 @@ fn a_wait_that_can_contain_a_throttle_contains_all_of_it() {
 #[test]
 fn siblings_stopped_by_a_quota_use_no_cpu_meanwhile() {
     // Two threads share a CPU for 40 ms, 20 each, and are stopped for the other 60.
-    let mut fold = Fold::new(START_NSEC, 1, 8);
+    let mut fold = under_quota(8);
     fold.add(Some(START_NSEC));
     fold.add(Some(START_NSEC));
     fold.throttled(0, START_NSEC, 0);
@@ -353,6 +360,39 @@ fn siblings_stopped_by_a_quota_use_no_cpu_meanwhile() {
     fold.tick(0, at);
     // Each waits 20 ms while the other has half of the CPU.
     assert_eq!(fold.send(0), [40_000_000, 160_000_000, 120_000_000, 20_000_000]);
+}
+
+#[test]
+fn what_several_quotas_stop_at_once_counts_once_and_for_the_nearest_whichever_is_heard_of_first() {
+    let msec = |msec: u64| START_NSEC + msec * 1_000_000;
+    let mut fold = Fold::new(START_NSEC, 8);
+    fold.set_quotas([Level::Own, Level::Pod, Level::Slice].into_iter());
+    fold.add(Some(START_NSEC));
+    (0..3).for_each(|quota| fold.throttled(quota, START_NSEC, 0));
+    fold.thread(0, msec(10), Schedstat { run_nsec: 10_000_000, wait_nsec: 0 });
+    // Its pod's quota stops it from 30 to 60, its own from 40 to 80, its class's from 70 to 95.
+    fold.throttled(1, msec(60), 30_000);
+    assert_eq!(fold.stopped_nsec(), [0, 30_000_000, 30_000_000]);
+    fold.throttled(0, msec(80), 40_000);
+    fold.throttled(2, msec(95), 25_000);
+    assert_eq!(fold.stopped_nsec(), [40_000_000, 50_000_000, 65_000_000], "own, pod's too, any");
+    fold.thread(0, msec(100), Schedstat { run_nsec: 10_000_000, wait_nsec: 90_000_000 });
+    fold.tick(0, msec(100));
+    assert_eq!(fold.send(0)[1..3], [90_000_000, 65_000_000], "a wait inside two throttles counts once");
+}
+
+#[test]
+fn quotas_that_come_and_go_leave_what_was_counted() {
+    let mut fold = under_quota(8);
+    fold.throttled(0, START_NSEC, 5_000);
+    fold.throttled(0, START_NSEC + TICK_NSEC, 45_000);
+    fold.set_quotas([Level::Own, Level::Slice].into_iter());
+    for (quota, usec) in [(0, 45_000), (1, 900_000)] {
+        fold.throttled(quota, START_NSEC + TICK_NSEC, usec);
+    }
+    assert_eq!(fold.stopped_nsec(), [40_000_000; 3], "of each the first reading is where counting starts");
+    fold.throttled(1, START_NSEC + 2 * TICK_NSEC, 930_000);
+    assert_eq!(fold.stopped_nsec(), [40_000_000, 40_000_000, 70_000_000]);
 }
 
 #[test]

@@ -6,26 +6,41 @@ use berth::{Group, SeriesId};
 
 use crate::{
     columns::Chunk,
-    container::Key,
+    container::{Key, signed},
     fold::Fold,
-    host::{KeptFile, Reader, Reading, text},
+    host::{Reader, Reading, text},
+    limits::{Level, QuotaFile},
     series::Track,
     threads::ThreadFile,
 };
 
-/// Invariant: `threads` and the fold's threads are the same, in the same order.
+/// Invariant: `quotas` and `threads` and those of the fold are the same, in the same order.
 pub(super) struct Focused {
     key: Key,
     track: Track,
-    quotas: Vec<KeptFile>,
+    quotas: Vec<QuotaFile>,
     threads: Vec<ThreadFile>,
     fold: Fold,
 }
 
+/// The least limit that stands at `level`; -1 for none.
+fn limit(quotas: &[QuotaFile], level: Level) -> Option<i64> {
+    let limits = quotas.iter().filter(|quota| quota.level == level).map(|quota| quota.millicpu);
+    limits.min().or(Some(text::UNLIMITED))
+}
+
 impl Focused {
-    pub(super) fn new(key: Key, track: Track, quotas: Vec<KeptFile>, cpus: u32, now_nsec: u64) -> Self {
-        let fold = Fold::new(now_nsec, quotas.len(), cpus);
-        Self { key, track, quotas, threads: Vec::new(), fold }
+    pub(super) fn new(key: Key, track: Track, quotas: Vec<QuotaFile>, cpus: u32, now_nsec: u64) -> Self {
+        let fold = Fold::new(now_nsec, cpus);
+        let mut focused = Self { key, track, quotas: Vec::new(), threads: Vec::new(), fold };
+        focused.set_quotas(quotas);
+        focused
+    }
+
+    /// These can stop it from here on.
+    pub(super) fn set_quotas(&mut self, quotas: Vec<QuotaFile>) {
+        self.fold.set_quotas(quotas.iter().map(|quota| quota.level));
+        self.quotas = quotas;
     }
 
     pub(super) fn key(&self) -> Key {
@@ -54,7 +69,7 @@ impl Focused {
     /// Reads every quota and every thread once.
     pub(super) fn read(&mut self, now_nsec: u64, reader: &mut Reader) {
         for (index, quota) in self.quotas.iter().enumerate() {
-            let stat = reader.read(quota).parse(text::cpu_stat).here();
+            let stat = reader.read(&quota.stat).parse(text::cpu_stat).here();
             if let Some(throttling) = stat.and_then(|stat| stat.throttling) {
                 self.fold.throttled(index, now_nsec, throttling.throttled_usec);
             }
@@ -72,6 +87,13 @@ impl Focused {
         }
     }
 
+    /// Puts whose quota stopped it into the newest tick.
+    pub(super) fn sample(&self, chunk: &mut Chunk) {
+        let [own, pod, any] = self.fold.stopped_nsec().map(|nsec| signed(nsec / 1_000));
+        let row = [own, pod, any, limit(&self.quotas, Level::Pod), limit(&self.quotas, Level::Slice)];
+        self.track.put(Group::ContainerQuotas, chunk, row);
+    }
+
     pub(super) fn tick(&mut self, ordinal: u64, now_nsec: u64) {
         self.fold.tick(ordinal, now_nsec);
     }
@@ -83,7 +105,7 @@ impl Focused {
             let amounts = self.fold.send(ordinal);
             chunk.put_at(place, tick, amounts.map(Some));
         }
-        for series in self.track.ids() {
+        if let Some(series) = self.track.id(Group::ContainerThreads) {
             self.fold.corrections(horizon_nsec, |ordinal, amounts| chunk.put_late(series, ordinal, amounts));
         }
     }

@@ -8,10 +8,10 @@ use berth::{Group, SeriesId, Subject};
 use super::focus::Focused;
 use crate::{
     columns::{Chunk, Layout},
-    container::{Container, Health, Key},
+    container::{Container, Health, Key, Throttle},
     handover::NewSeries,
     host::Reader,
-    limits::Limits,
+    limits::{Limits, QuotaFile},
     series::{Ids, Track},
     watch::Change,
 };
@@ -60,6 +60,7 @@ impl Roster {
                 *health = container.sample(now_nsec, reader, track, chunk);
             }
         }
+        self.focus.iter().for_each(|focused| focused.sample(chunk));
     }
 
     /// Reads every thread in Focus once.
@@ -93,12 +94,12 @@ impl Roster {
                 }
             }
             Change::Limit(key, limits) => self.limit(key, limits),
-            Change::Focus(key, quotas) => {
-                let Some(slot) = self.slots.iter().find(|slot| slot.container.key == key) else { return };
-                let subject = Subject::Container(slot.container.subject.clone());
-                let track =
-                    self.ids.begin(std::iter::once(Group::ContainerThreads), &subject, &mut self.begun);
-                self.focus.push(Focused::new(key, track, quotas, self.cpus, now_nsec));
+            Change::Throttle(key, throttle) => self.throttle(key, throttle),
+            Change::Focus(key, quotas) => self.focus(key, quotas, now_nsec),
+            Change::Quotas(key, quotas) => {
+                if let Some(focused) = self.focus.iter_mut().find(|focused| focused.key() == key) {
+                    focused.set_quotas(quotas);
+                }
             }
             Change::Threads(key, threads) => {
                 if let Some(focused) = self.focus.iter_mut().find(|focused| focused.key() == key) {
@@ -125,6 +126,25 @@ impl Roster {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.container.key == key) {
             slot.container.limits = limits;
         }
+    }
+
+    /// Another quota's counters are another series.
+    fn throttle(&mut self, key: Key, throttle: Throttle) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.container.key == key) else { return };
+        slot.container.set_throttle(throttle);
+        self.ended.extend(slot.track.end(Group::ContainerThrottling));
+        if slot.container.groups().any(|group| group == Group::ContainerThrottling) {
+            let subject = Subject::Container(slot.container.subject.clone());
+            self.ids.begin_one(&mut slot.track, Group::ContainerThrottling, &subject, &mut self.begun);
+        }
+    }
+
+    fn focus(&mut self, key: Key, quotas: Vec<QuotaFile>, now_nsec: u64) {
+        let Some(slot) = self.slots.iter().find(|slot| slot.container.key == key) else { return };
+        let subject = Subject::Container(slot.container.subject.clone());
+        let groups = [Group::ContainerThreads, Group::ContainerQuotas].into_iter();
+        let track = self.ids.begin(groups, &subject, &mut self.begun);
+        self.focus.push(Focused::new(key, track, quotas, self.cpus, now_nsec));
     }
 
     fn unfocus(&mut self, key: Key) {
@@ -156,7 +176,7 @@ impl Roster {
         (std::mem::take(&mut self.begun), std::mem::take(&mut self.ended))
     }
 
-    /// Gives every series its columns: the node's first, then by rising number.
+    /// Gives every series its columns.
     pub(super) fn lay_out(&mut self) -> Layout {
         let node = [&self.node, &self.agent].into_iter();
         let slots = self.slots.iter().map(|slot| &slot.track);

@@ -9,12 +9,12 @@ use std::sync::{
 use berth::{CpuList, GapReason, Group, Seq, wire};
 use berth_agent::{
     clock::SECOND_NSEC,
-    container::{Container, Key},
+    container::{Container, Key, Throttle},
     discovery::Discovery,
     encode::Encoder,
     handover::{Taken, Taker, handover},
     host::{HostRoot, KeptFile},
-    limits::{LimitDirs, LimitReader},
+    limits::{LimitDirs, LimitReader, QuotaFile},
     message::Outgoing,
     node::Node,
     sampler::{Orders, Sampler, Settings},
@@ -87,8 +87,9 @@ fn add_all(host: &HostRoot, changes: &SyncSender<Change>) {
 
 fn focus(rig: &Rig, threads: usize) {
     let host = rig.fake.root();
-    let quota = KeptFile::open(&host.identity_file("/demo/c0", "cpu.stat")).unwrap();
-    rig.changes.send(Change::Focus(Key(0), vec![quota])).unwrap();
+    let quotas = QuotaFile::open_all(&host, "/demo/c0", &LimitReader::new(&host).quota_holders("/demo/c0"));
+    assert_eq!(quotas.len(), 1, "its own");
+    rig.changes.send(Change::Focus(Key(0), quotas)).unwrap();
     let thread = |thread: usize| ThreadFile {
         file: KeptFile::open(&host.proc(format!("{}/schedstat", 100 + thread))).unwrap(),
         started_nsec: None,
@@ -164,6 +165,36 @@ fn a_counter_that_fell_is_another_series_and_never_a_difference() {
         assert!(values.is_sorted() && !values.is_empty(), "{values:?}");
     }
     assert_eq!(rig.newest(Group::ContainerCpu, "/demo/c1"), Some(19));
+}
+
+#[test]
+fn a_quota_that_comes_or_goes_changes_one_series_and_keeps_the_others() {
+    let mut rig = Rig::new(FakeHost::new(2, 0), 10);
+    let mut steps = 0..;
+    let mut pass = |rig: &mut Rig| {
+        for step in steps.by_ref().take(10) {
+            rig.fake.advance(step);
+            rig.pass(step * SECOND_NSEC / 10);
+        }
+    };
+    pass(&mut rig);
+    let series = |rig: &Rig, group| rig.known.find(group, "/demo/c0").unwrap();
+    let (usage, first) = (series(&rig, Group::ContainerCpu), series(&rig, Group::ContainerThrottling));
+    rig.changes.send(Change::Throttle(Key(0), Throttle::None)).unwrap();
+    pass(&mut rig);
+    assert_eq!(rig.known.retired, [first]);
+    let host = rig.fake.root();
+    let holders = LimitReader::new(&host).quota_holders("/demo/c0");
+    let throttle = Throttle::of(&host, "/demo/c0", holders.first());
+    rig.changes.send(Change::Throttle(Key(0), throttle)).unwrap();
+    pass(&mut rig);
+    let second = series(&rig, Group::ContainerThrottling);
+    assert!(second > first && series(&rig, Group::ContainerCpu) == usage);
+    let other = rig.known.find(Group::ContainerThrottling, "/demo/c1").unwrap();
+    for (series, ticks) in [(usage, 30), (other, 30)] {
+        assert!(rig.known.column(series, 0).len() >= ticks - 5, "it goes on");
+    }
+    assert_eq!(rig.known.column(second, 0).last(), rig.known.column(other, 0).last());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use berth::CpuList;
-pub use berth::usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling};
+pub use berth::usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling};
 
 use crate::{
     time::AxisNsec,
@@ -38,6 +38,8 @@ pub struct ContainerUse {
     pub io: Option<IoUse>,
     /// As they stood at the newest reading.
     pub limits: Option<Limits>,
+    /// Whose quota stopped it; present while it is in Focus, of an agent that says.
+    pub quotas: Option<QuotaUse>,
 }
 
 impl ContainerUse {
@@ -55,6 +57,7 @@ impl ContainerUse {
             reclaim: None,
             io: None,
             limits: None,
+            quotas: None,
         }
     }
 }

@@ -118,6 +118,7 @@ impl Encoder {
             reclaim: of.reclaim,
             io: of.io,
             limits: of.limits,
+            quotas: of.quotas,
         };
         trace::Frame {
             at: self.since(frame.at),
@@ -209,6 +210,7 @@ impl Decoder {
                 reclaim: of.reclaim,
                 io: of.io,
                 limits: of.limits,
+                quotas: of.quotas,
             })
         };
         Ok(Frame {

@@ -123,6 +123,18 @@ fn use_limits() -> impl Strategy<Value = Limits> {
     })
 }
 
+fn quotas() -> impl Strategy<Value = QuotaUse> {
+    any::<([u64; 3], [Option<u64>; 2])>().prop_map(
+        |([own_usec, pod_usec, any_usec], [pod_cpu_millicpu, slice_cpu_millicpu])| QuotaUse {
+            own_usec,
+            pod_usec,
+            any_usec,
+            pod_cpu_millicpu,
+            slice_cpu_millicpu,
+        },
+    )
+}
+
 prop_compose! {
     fn container(key: u32)(
         who in who(),
@@ -135,12 +147,13 @@ prop_compose! {
         reclaim in option::of(reclaim()),
         io in option::of(any::<[u64; 4]>()),
         limits in option::of(use_limits()),
+        quotas in option::of(quotas()),
     ) -> ContainerUse {
         ContainerUse {
             key: ContainerKey(SeriesId::new(key).unwrap()),
             who,
             cpus: cpus.map(|list| Arc::new(CpuList::parse(list).unwrap())),
-            usage_nsec, threads, throttling, pressure, memory_bytes, reclaim, limits,
+            usage_nsec, threads, throttling, pressure, memory_bytes, reclaim, limits, quotas,
             io: io.map(|[read_bytes, write_bytes, read_ops, write_ops]| {
                 IoUse { read_bytes, write_bytes, read_ops, write_ops }
             }),

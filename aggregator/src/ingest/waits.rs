@@ -25,7 +25,7 @@ const THROTTLED: usize = 2;
 pub(crate) struct Waits {
     /// CPU time of its threads.
     pub(crate) run_nsec: u64,
-    /// The part of their wait that its own limit caused.
+    /// The part of their wait that a CPU limit caused.
     pub(crate) throttled_nsec: u64,
     /// The rest of it.
     pub(crate) contended_nsec: u64,

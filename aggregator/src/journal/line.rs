@@ -79,6 +79,8 @@ pub(crate) fn cause_name(cause: &Cause) -> &'static str {
     match cause {
         Cause::Own => "self",
         Cause::Throttle => "throttle",
+        Cause::PodThrottle => "pod_throttle",
+        Cause::SliceThrottle => "slice_throttle",
         Cause::Culprit(_) => "culprit",
         Cause::Irq => "irq",
         Cause::Steal => "steal",
@@ -96,7 +98,13 @@ pub(crate) fn line(episode: &Episode, incarnation: &str) -> serde_json::Result<V
         cause: cause_name(&share.cause),
         who: match &share.cause {
             Cause::Culprit(who) => Some(WhoLine::of(who)),
-            Cause::Own | Cause::Throttle | Cause::Irq | Cause::Steal | Cause::Unowned => None,
+            Cause::Own
+            | Cause::Throttle
+            | Cause::PodThrottle
+            | Cause::SliceThrottle
+            | Cause::Irq
+            | Cause::Steal
+            | Cause::Unowned => None,
         },
         share: share.share,
     });

@@ -138,7 +138,7 @@ fn waits(out: &mut Exposition, rows: &BTreeMap<Labels<'_>, Row>) {
     for (labels, waits) in known() {
         family.sample(&labels, seconds(waits.run_nsec));
     }
-    let help = "Time that the model's threads waited for a CPU: throttled by its limit, or contended.";
+    let help = "Time that the model's threads waited for a CPU: throttled by a CPU limit, or contended.";
     let mut family = out.family(Kind::Counter, "berth_model_wait_seconds_total", help);
     for ([node, namespace, pod, container], waits) in known() {
         for (kind, nsec) in [("throttled", waits.throttled_nsec), ("contended", waits.contended_nsec)] {

@@ -64,9 +64,13 @@ pub(super) fn write(out: &mut Exposition, nodes: &[Published]) {
             for share in &model.shares {
                 let culprit = match &share.cause {
                     Cause::Culprit(who) => who.display_name(),
-                    Cause::Own | Cause::Throttle | Cause::Irq | Cause::Steal | Cause::Unowned => {
-                        String::new()
-                    }
+                    Cause::Own
+                    | Cause::Throttle
+                    | Cause::PodThrottle
+                    | Cause::SliceThrottle
+                    | Cause::Irq
+                    | Cause::Steal
+                    | Cause::Unowned => String::new(),
                 };
                 // Two pods of one owner are one culprit here.
                 *shares.entry((labels.clone(), cause_name(&share.cause), culprit)).or_default() +=

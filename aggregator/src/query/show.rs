@@ -61,6 +61,7 @@ fn verdict(verdict: Verdict) -> wire::Verdict {
         Verdict::Hypervisor => wire::Verdict::Hypervisor,
         Verdict::Unowned => wire::Verdict::Unowned,
         Verdict::Mixed => wire::Verdict::Mixed,
+        Verdict::SliceThrottled => wire::Verdict::SliceThrottled,
     }
 }
 
@@ -92,6 +93,8 @@ fn share(share: &Share) -> wire::Share {
     let (cause, culprit) = match &share.cause {
         Cause::Own => (wire::Cause::Self_, None),
         Cause::Throttle => (wire::Cause::Throttle, None),
+        Cause::PodThrottle => (wire::Cause::PodThrottle, None),
+        Cause::SliceThrottle => (wire::Cause::SliceThrottle, None),
         Cause::Culprit(culprit) => (wire::Cause::Culprit, Some(who(culprit))),
         Cause::Irq => (wire::Cause::Irq, None),
         Cause::Steal => (wire::Cause::Steal, None),

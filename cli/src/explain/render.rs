@@ -134,6 +134,9 @@ fn meaning(episode: &Episode) -> &'static str {
     match episode.verdict {
         Verdict::Nobody => "nobody hurts it",
         Verdict::Neighbour => others,
+        Verdict::SelfThrottled if is_throttled_by_pod(episode) => {
+            "it waits for the CPU limit of its pod, not for a neighbour"
+        }
         Verdict::SelfThrottled if has_own_cpu_limit(episode) => {
             "it waits for its own CPU limit, not for a neighbour"
         }
@@ -151,8 +154,18 @@ fn meaning(episode: &Episode) -> &'static str {
         }
         Verdict::Unowned => "it waits for work on the node that is in no sampled cgroup",
         Verdict::Mixed => "several causes; the shares say how much each",
+        Verdict::SliceThrottled => {
+            "it waits for a CPU limit above its pod, its class's or another slice's, not for a neighbour"
+        }
         Verdict::Unspecified => "this version of berth does not know it",
     }
+}
+
+fn is_throttled_by_pod(episode: &Episode) -> bool {
+    let held = |cause| -> f64 {
+        episode.shares.iter().filter(|share| share.cause == cause).map(|share| share.share).sum()
+    };
+    held(Cause::PodThrottle) > held(Cause::Throttle)
 }
 
 fn has_own_cpu_limit(episode: &Episode) -> bool {
@@ -168,7 +181,13 @@ fn next(episode: &Episode) -> &'static str {
             "give it a GPU or a MIG instance of its own, or fewer to share with; `berth advise` deals with CPUs only"
         }
         Verdict::Neighbour | Verdict::Mixed => "`berth advise` says what to move, and how to take it back",
+        Verdict::SelfThrottled if is_throttled_by_pod(episode) => {
+            "raise or remove the CPU limit of its pod (its own, or the sum of its containers'); moving neighbours would not help"
+        }
         Verdict::SelfThrottled => "raise or remove its CPU limit; moving neighbours would not help",
+        Verdict::SliceThrottled => {
+            "raise or remove the CPU limit above its pod, on the node: cpu.max of its class, of kubepods, or of another slice"
+        }
         Verdict::SelfOversubscribed => "give it fewer threads or more CPU; moving neighbours would not help",
         Verdict::OverEntitlement => "raise its CPU request to what it uses; `berth top` shows that",
         Verdict::MemoryOwnLimit => "raise its memory limit",

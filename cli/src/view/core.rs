@@ -31,6 +31,8 @@ impl From<&contention::Share> for Share {
         let (cause, who) = match &share.cause {
             Cause::Own => (wire::Cause::Self_, None),
             Cause::Throttle => (wire::Cause::Throttle, None),
+            Cause::PodThrottle => (wire::Cause::PodThrottle, None),
+            Cause::SliceThrottle => (wire::Cause::SliceThrottle, None),
             Cause::Culprit(who) => (wire::Cause::Culprit, Some(Who::from(&**who))),
             Cause::Irq => (wire::Cause::Irq, None),
             Cause::Steal => (wire::Cause::Steal, None),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     CpuList, NodeName, ProtocolError, SeriesId, limits,
-    usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
     wire,
 };
 
@@ -248,6 +248,7 @@ impl TryFrom<wire::TraceContainerUse> for ContainerUse {
             reclaim: wire.reclaim.map(Into::into),
             io: wire.io.map(Into::into),
             limits: wire.limits.map(Into::into),
+            quotas: wire.quotas.map(Into::into),
         })
     }
 }
@@ -264,6 +265,7 @@ impl From<ContainerUse> for wire::TraceContainerUse {
             reclaim: of.reclaim.map(Into::into),
             io: of.io.map(Into::into),
             limits: of.limits.map(Into::into),
+            quotas: of.quotas.map(Into::into),
         }
     }
 }
@@ -344,6 +346,7 @@ alike! {
         anon_bytes, file_bytes, major_faults, refaults, direct_reclaim_pages, limit_hits, oom_kills
     }
     IoUse = TraceIoUse { read_bytes, write_bytes, read_ops, write_ops }
+    QuotaUse = TraceQuotaUse { own_usec, pod_usec, any_usec, pod_cpu_millicpu, slice_cpu_millicpu }
     Limits = TraceLimits { cpu_millicpu, cpu_weight, memory_bytes }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         history::Tick,
         slowdown::{Blocks, Span},
     },
+    frame::QuotaUse,
     time::AxisNsec,
     who::{ContainerKey, WhoRef},
 };
@@ -60,6 +61,7 @@ pub(crate) struct Account {
     pub(crate) throttled_seen: f64,
     pub(crate) limit_hits: u64,
     pub(crate) cpu_limit_millicpu: Option<u64>,
+    pub(crate) quotas: QuotaUse,
     usage: f64,
     pub(crate) run: f64,
     wait_seen: f64,
@@ -109,10 +111,37 @@ impl Account {
         }
         self.limit_hits = self.limit_hits.saturating_add(split.limit_hits);
         self.cpu_limit_millicpu = split.cpu_limit_millicpu.or(self.cpu_limit_millicpu);
+        self.quotas = self.quotas.and(split.quotas);
         self.usage += split.usage;
         self.run += split.run;
         self.wait_seen += if split.seen { tick.dt_nsec } else { 0.0 };
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
+    }
+
+    /// `throttled` by whose limit it was: its own, its pod's, one above its pod. What nobody tells is its own.
+    pub(crate) fn throttled_by(&self) -> [f64; 3] {
+        let QuotaUse { own_usec, pod_usec, any_usec, pod_cpu_millicpu, .. } = self.quotas;
+        // The kubelet gives a pod the sum of its containers' limits: where that is the victim's own, raising
+        // this raises both.
+        let is_one = pod_cpu_millicpu.is_some() && pod_cpu_millicpu == self.cpu_limit_millicpu;
+        let own = if is_one { pod_usec.max(own_usec) } else { own_usec };
+        let pod = pod_usec.max(own);
+        let any = any_usec.max(pod);
+        if any == 0 {
+            return [self.throttled, 0.0, 0.0];
+        }
+        [own, pod - own, any - pod].map(|usec| self.throttled * (usec as f64 / any as f64))
+    }
+
+    /// The limits that throttled it, by the names of their evidence.
+    pub(crate) fn limits_hit(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let limits = [
+            ("cpu_limit_millicpu", self.cpu_limit_millicpu),
+            ("pod_cpu_limit_millicpu", self.quotas.pod_cpu_millicpu),
+            ("slice_cpu_limit_millicpu", self.quotas.slice_cpu_millicpu),
+        ];
+        let hit = limits.into_iter().zip(self.throttled_by()).filter(|(_, nsec)| *nsec > 0.0);
+        hit.filter_map(|((name, millicpu), _)| Some((name, millicpu?)))
     }
 
     pub(crate) fn blocks(&self) -> &Blocks {

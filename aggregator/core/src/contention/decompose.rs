@@ -6,7 +6,7 @@
 
 use crate::{
     contention::{rivals::Rivals, step::Step},
-    frame::{ContainerUse, ThreadUse},
+    frame::{ContainerUse, QuotaUse, ThreadUse},
     who::{ContainerKey, WhoRef},
 };
 
@@ -42,8 +42,10 @@ pub(crate) struct Split {
     pub(crate) irq: f64,
     pub(crate) steal: f64,
     pub(crate) unowned: f64,
-    /// The limit of its own that throttles it, in thousandths of a CPU; one above it is not told.
+    /// The limit of its own, in thousandths of a CPU.
     pub(crate) cpu_limit_millicpu: Option<u64>,
+    /// Whose quota stopped it, as heard of in this step, which may be one late.
+    pub(crate) quotas: QuotaUse,
     /// Charges that its own memory limit turned away.
     pub(crate) limit_hits: u64,
     /// Held by each other container; those that held nothing are left out.
@@ -113,6 +115,7 @@ pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -
         throttled,
         throttled_seen: throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
+        quotas: container.quotas.unwrap_or_default(),
         ..Split::default()
     };
     if wait > throttled {
@@ -121,10 +124,12 @@ pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -
     split
 }
 
-/// CPU time that its own limit allows it.
+/// CPU time that its own limit, and those above it, allow it at most.
 fn limit_nsec(container: &ContainerUse, dt_nsec: u64) -> f64 {
-    let limit = container.limits.and_then(|limits| limits.cpu_millicpu);
-    limit.map_or(f64::INFINITY, |millicpu| millicpu as f64 / 1e3 * dt_nsec as f64)
+    let own = container.limits.and_then(|limits| limits.cpu_millicpu);
+    let QuotaUse { pod_cpu_millicpu, slice_cpu_millicpu, .. } = container.quotas.unwrap_or_default();
+    let least = [own, pod_cpu_millicpu, slice_cpu_millicpu].into_iter().flatten().min();
+    least.map_or(f64::INFINITY, |millicpu| millicpu as f64 / 1e3 * dt_nsec as f64)
 }
 
 /// CPU time held while the victim could run.

@@ -33,7 +33,7 @@ pub enum Verdict {
     Nobody,
     /// Other pods.
     Neighbour,
-    /// Its own CPU limit.
+    /// Its own CPU limit, or its pod's.
     SelfThrottled,
     /// Its own threads.
     SelfOversubscribed,
@@ -47,6 +47,8 @@ pub enum Verdict {
     Unowned,
     /// Several of these.
     Mixed,
+    /// A CPU limit above its pod.
+    SliceThrottled,
 }
 
 /// How bad it is.
@@ -92,6 +94,10 @@ pub enum Cause {
     Own,
     /// The victim's own CPU limit.
     Throttle,
+    /// That of its pod.
+    PodThrottle,
+    /// One above its pod.
+    SliceThrottle,
     /// Somebody else.
     Culprit(WhoRef),
     /// Interrupts.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     contention::{history::Moment, presence::Presences},
-    frame::{ContainerUse, Frame, GpuUse, IoUse, Late, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    frame::{ContainerUse, Frame, GpuUse, IoUse, Late, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::ContainerKey,
 };
@@ -238,6 +238,7 @@ fn joined(before: &ContainerUse, after: ContainerUse) -> ContainerUse {
         pressure: both(before.pressure, after.pressure, Pressure::and),
         reclaim: both(before.reclaim, after.reclaim, Reclaim::and),
         io: both(before.io, after.io, IoUse::and),
+        quotas: both(before.quotas, after.quotas, QuotaUse::and),
         ..after
     }
 }

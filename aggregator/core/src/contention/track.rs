@@ -342,8 +342,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
         Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
         Resource::Cpu => {
             evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled_seen / 1e6)));
-            let limit = account.cpu_limit_millicpu.filter(|_| account.throttled > 0.0);
-            evidence.extend(limit.map(|millicpu| one("cpu_limit_millicpu", millicpu as f64)));
+            evidence.extend(account.limits_hit().map(|(name, millicpu)| one(name, millicpu as f64)));
             if account.has_its_due() {
                 evidence.push(one("entitled_msec_per_sec", per_sec(account.fair_nsec() / 1e6)));
             }

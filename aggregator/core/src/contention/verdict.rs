@@ -93,8 +93,11 @@ fn group(who: &Who) -> Group<'_> {
 /// The shares of an account, largest first; none without wait.
 pub(crate) fn shares(account: &Account) -> Vec<Share> {
     let (mut culprits, rest) = culprits(account);
+    let [own_limit, pod_limit, slice_limit] = account.throttled_by();
     let fixed = [
-        (Cause::Throttle, account.throttled),
+        (Cause::Throttle, own_limit),
+        (Cause::PodThrottle, pod_limit),
+        (Cause::SliceThrottle, slice_limit),
         (Cause::Own, account.own),
         (Cause::Irq, account.irq),
         (Cause::Steal, account.steal),
@@ -162,8 +165,12 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     let own =
         if resource == Resource::Memory { Verdict::MemoryOwnLimit } else { Verdict::SelfOversubscribed };
     let others = if has_its_due { Verdict::OverEntitlement } else { Verdict::Neighbour };
+    let self_throttled = part(shares, |cause| matches!(cause, Cause::Throttle | Cause::PodThrottle));
+    let slice_throttled = part(shares, |cause| *cause == Cause::SliceThrottle);
+    let limit =
+        if slice_throttled > self_throttled { Verdict::SliceThrottled } else { Verdict::SelfThrottled };
     let gates = [
-        (Verdict::SelfThrottled, part(shares, |cause| *cause == Cause::Throttle), THROTTLED_AT_LEAST),
+        (limit, self_throttled + slice_throttled, THROTTLED_AT_LEAST),
         (own, part(shares, |cause| *cause == Cause::Own), OWN_AT_LEAST),
         (Verdict::Hypervisor, part(shares, |cause| *cause == Cause::Steal), STEAL_AT_LEAST),
         (Verdict::Unowned, part(shares, |cause| *cause == Cause::Unowned), UNOWNED_AT_LEAST),
@@ -173,7 +180,7 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// Its limits are read from the victim's own counters, so they can be confirmed where those count; blame by
+/// Limits are read from counters of the victim's own, so they can be confirmed where those count; blame by
 /// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
 /// reads and writes which device is not known, so of block I/O it is possible.
 pub(crate) fn confidence(
@@ -186,7 +193,7 @@ pub(crate) fn confidence(
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
     let clear = tier != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     let is_counted = match verdict {
-        Verdict::SelfThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
+        Verdict::SelfThrottled | Verdict::SliceThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
         Verdict::MemoryOwnLimit => account.limit_hits > 0,
         _ => false,
     };
@@ -219,6 +226,12 @@ pub(crate) fn slowdown(resource: Resource, account: &Account, seed: u64) -> Esti
 }
 
 impl Episode {
+    /// Its pod's CPU limit held it up more than its own did.
+    pub fn is_throttled_by_pod(&self) -> bool {
+        let held = |limit: &Cause| part(&self.shares, |cause| cause == limit);
+        held(&Cause::PodThrottle) > held(&Cause::Throttle)
+    }
+
     /// The culprits worth acting on, largest first: as few as hold 80 % of what all culprits hold,
     /// each with a tenth of the wait or more.
     pub fn culprits(&self) -> Vec<&WhoRef> {

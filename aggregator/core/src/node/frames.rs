@@ -9,7 +9,7 @@ use berth::{Batch, CpuList, Group, Kind, SeriesId, batch::Columns};
 
 use super::{gpus::gpus, subjects::Subjects};
 use crate::{
-    frame::{ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, Reclaim, ThreadUse, Throttling},
+    frame::{ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
     time::AxisNsec,
     who::{ContainerKey, WhoRef},
 };
@@ -88,6 +88,7 @@ impl Frames {
         let pressure = self.amounts_of(of, Group::ContainerPressure, index);
         let reclaim = self.amounts_of(of, Group::ContainerReclaim, index);
         let io = self.amounts_of(of, Group::ContainerIo, index);
+        let quotas = self.amounts_of(of, Group::ContainerQuotas, index);
         let threads = of.others.get(&Group::ContainerThreads);
         Some(ContainerUse {
             key: of.key,
@@ -118,6 +119,7 @@ impl Frames {
                 cpu_weight: gauge(limits, 1, index),
                 memory_bytes: gauge(limits, 2, index),
             }),
+            quotas: quotas.and_then(quota_use),
         })
     }
 
@@ -210,6 +212,16 @@ fn reclaim_of(
         direct_reclaim_pages: direct?,
         limit_hits: hits?,
         oom_kills: kills?,
+    })
+}
+
+fn quota_use([own, pod, any, pod_cpu_millicpu, slice_cpu_millicpu]: [Option<u64>; 5]) -> Option<QuotaUse> {
+    Some(QuotaUse {
+        own_usec: own?,
+        pod_usec: pod?,
+        any_usec: any?,
+        pod_cpu_millicpu,
+        slice_cpu_millicpu,
     })
 }
 

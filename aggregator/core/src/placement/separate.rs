@@ -127,7 +127,9 @@ fn nothing_is_wrong(survey: &Survey<'_>) -> String {
 fn no_move_helps(episode: &Episode) -> String {
     let victim = episode.victim.display_name();
     let reason = match episode.verdict {
+        Verdict::SelfThrottled if episode.is_throttled_by_pod() => "waits for its pod's CPU limit".to_owned(),
         Verdict::SelfThrottled => "waits for its own CPU limit".to_owned(),
+        Verdict::SliceThrottled => "waits for a CPU limit above its pod".to_owned(),
         Verdict::SelfOversubscribed => "has more threads to run than CPUs to run them on".to_owned(),
         Verdict::Hypervisor => "waits for the machine under this one".to_owned(),
         Verdict::Unowned => "waits for work on the node that is in no container".to_owned(),

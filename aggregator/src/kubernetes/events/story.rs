@@ -136,6 +136,7 @@ fn reason(verdict: Verdict) -> Option<&'static str> {
         Verdict::Hypervisor => "SlowedByHypervisor",
         Verdict::Unowned => "SlowedByUnownedWork",
         Verdict::Mixed => "SlowedBySeveral",
+        Verdict::SliceThrottled => "SlowedByLimitAbovePod",
     })
 }
 
@@ -202,6 +203,8 @@ fn cause(cause: &Cause) -> String {
         },
         Cause::Own => "by its own threads".to_owned(),
         Cause::Throttle => "by its own CPU limit".to_owned(),
+        Cause::PodThrottle => "by its pod's CPU limit".to_owned(),
+        Cause::SliceThrottle => "by a CPU limit above its pod".to_owned(),
         Cause::Irq => "by interrupts".to_owned(),
         Cause::Steal => "by the hypervisor".to_owned(),
         Cause::Unowned => "by work in no container".to_owned(),
