@@ -11,18 +11,30 @@ use berth_agent::host::HostRoot;
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// `/<root>/c1` in every hierarchy that the agent reads; emptied and removed when dropped.
+/// A container below `/<root>` in every hierarchy that the agent reads; emptied and removed when dropped.
 pub(crate) struct TestCgroup {
     /// The path below the hierarchy's root that `--cgroup-root` takes.
     pub(crate) root: String,
+    /// From the root down to the container.
+    levels: Vec<String>,
     hierarchies: Vec<PathBuf>,
     host: HostRoot,
     work: Vec<Child>,
 }
 
 impl TestCgroup {
-    /// Makes one. `None`, and a printed line, where this machine does not let us.
+    /// Makes `/<root>/c1`. `None`, and a printed line, where this machine does not let us.
     pub(crate) fn make() -> Option<Self> {
+        Self::make_below(&["c1"])
+    }
+
+    /// Makes one that lies as the kubelet's do: service class, pod, container.
+    pub(crate) fn make_in_pod() -> Option<Self> {
+        let container = "c".repeat(64);
+        Self::make_below(&["kubepods", "burstable", "pod1ab17678-bd25-40b9-bb19-28479127bafd", &container])
+    }
+
+    fn make_below(names: &[&str]) -> Option<Self> {
         let host = HostRoot::open(Path::new("/proc"), Path::new("/")).ok()?;
         let mounts = host.hierarchies().clone();
         let mounted = [mounts.unified, mounts.cpu, mounts.cpuacct, mounts.memory];
@@ -31,7 +43,11 @@ impl TestCgroup {
         hierarchies.dedup();
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let root = format!("/berth-agent-test-{}-{number}", std::process::id());
-        let made = Self { root, hierarchies, host, work: Vec::new() };
+        let mut levels = vec![root.clone()];
+        for name in names {
+            levels.push(format!("{}/{name}", levels.last().unwrap()));
+        }
+        let made = Self { root, levels, hierarchies, host, work: Vec::new() };
         match made.make_directories() {
             Ok(()) => Some(made),
             Err(error) => {
@@ -43,35 +59,44 @@ impl TestCgroup {
 
     fn make_directories(&self) -> io::Result<()> {
         for hierarchy in &self.hierarchies {
-            let root = hierarchy.join(self.root.trim_start_matches('/'));
-            fs::create_dir(&root)?;
-            for above in [hierarchy, &root] {
+            for level in &self.levels {
+                let directory = hierarchy.join(level.trim_start_matches('/'));
                 // v2 only; where a controller is taken or absent, the files below tell.
-                drop(fs::write(above.join("cgroup.subtree_control"), "+cpu +memory"));
+                drop(fs::write(directory.parent().unwrap().join("cgroup.subtree_control"), "+cpu +memory"));
+                fs::create_dir(directory)?;
             }
-            fs::create_dir(root.join("c1"))?;
         }
         Ok(())
     }
 
     /// The container's path, as the agent will name it.
     pub(crate) fn container(&self) -> String {
-        format!("{}/c1", self.root)
+        self.level(0).to_owned()
     }
 
-    /// Sets a quota, and the largest weight against whatever else runs here. `false`: the kernel has
-    /// none for us.
+    /// So many levels above the container.
+    fn level(&self, above: usize) -> &str {
+        &self.levels[self.levels.len() - 1 - above]
+    }
+
+    /// Sets the container's quota, and the largest weight against whatever else runs here. `false`: the
+    /// kernel has none for us.
     pub(crate) fn limit_cpu(&self, quota_usec: u32, period_usec: u32) -> bool {
-        let container = self.container();
+        self.limit_cpu_above(0, quota_usec, period_usec)
+    }
+
+    /// The same of so many levels above the container.
+    pub(crate) fn limit_cpu_above(&self, above: usize, quota_usec: u32, period_usec: u32) -> bool {
+        let limited = self.level(above);
         let write =
             |cgroup: &str, file: &str, text: &str| fs::write(self.host.cpu_file(cgroup, file), text).is_ok();
         if self.host.hierarchies().cpu.is_some() {
             write(&self.root, "cpu.shares", "262144")
-                && write(&container, "cpu.cfs_period_us", &period_usec.to_string())
-                && write(&container, "cpu.cfs_quota_us", &quota_usec.to_string())
+                && write(limited, "cpu.cfs_period_us", &period_usec.to_string())
+                && write(limited, "cpu.cfs_quota_us", &quota_usec.to_string())
         } else {
             write(&self.root, "cpu.weight", "10000")
-                && write(&container, "cpu.max", &format!("{quota_usec} {period_usec}"))
+                && write(limited, "cpu.max", &format!("{quota_usec} {period_usec}"))
         }
     }
 
@@ -103,8 +128,8 @@ impl Drop for TestCgroup {
             drop(child.wait());
         }
         for hierarchy in &self.hierarchies {
-            let root = hierarchy.join(self.root.trim_start_matches('/'));
-            for directory in [root.join("c1"), root] {
+            for level in self.levels.iter().rev() {
+                let directory = hierarchy.join(level.trim_start_matches('/'));
                 // A process that was just killed holds its cgroup for a moment.
                 let deadline = berth_agent::clock::now_nsec() + 2_000_000_000;
                 while fs::remove_dir(&directory)

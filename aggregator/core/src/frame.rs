@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use berth::CpuList;
-pub use berth::usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling};
+pub use berth::usage::{
+    GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling,
+};
 
 use crate::{
     time::AxisNsec,

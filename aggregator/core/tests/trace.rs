@@ -11,8 +11,8 @@ use berth::{
 use berth_core::{
     contention::Input,
     frame::{
-        ContainerUse, Frame, GpuUse, GpuUser, IoUse, Late, Limits, NodeUse, Pressure, Reclaim, ThreadUse,
-        Throttling,
+        ContainerUse, Frame, GpuUse, GpuUser, IoUse, Late, Limits, NodeUse, Pressure, QuotaUse, Reclaim,
+        ThreadUse, Throttling,
     },
     time::AxisNsec,
     trace::{Decoder, Encoder},

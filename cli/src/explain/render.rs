@@ -231,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_to_raise_is_that_of_the_level_that_throttles() {
+        let throttled = |causes: [(Cause, f64); 2], verdict: Verdict| {
+            let share = |(cause, share): (Cause, f64)| wire::Share { cause: cause.into(), who: None, share };
+            let shares = causes.map(share).into();
+            let sample = crate::view::sample::episode();
+            episode(&Episode::from(wire::Episode { verdict: verdict.into(), shares, ..sample }))
+        };
+        let pod = throttled([(Cause::PodThrottle, 0.8), (Cause::Throttle, 0.2)], Verdict::SelfThrottled);
+        assert!(pod.contains("waits for the CPU limit of its pod"), "{pod}");
+        assert!(pod.contains("remove the CPU limit of its pod"), "{pod}");
+        let own = throttled([(Cause::Throttle, 0.8), (Cause::PodThrottle, 0.2)], Verdict::SelfThrottled);
+        assert!(own.contains("raise or remove its CPU limit"), "{own}");
+        let slice = throttled([(Cause::SliceThrottle, 0.9), (Cause::Throttle, 0.1)], Verdict::SliceThrottled);
+        assert!(slice.contains("slice_throttled: it waits for a CPU limit above its pod"), "{slice}");
+        assert!(slice.contains("90 %") && slice.contains("on the node: cpu.max"), "{slice}");
+    }
+
+    #[test]
     fn an_empty_answer_still_reads() {
         let page = episode(&Episode::from(wire::Episode::default()));
         assert!(page.contains("not measured") && page.contains("update berth"), "{page}");

@@ -10,7 +10,9 @@ use std::{
 
 use crate::{
     contention::{history::Moment, presence::Presences},
-    frame::{ContainerUse, Frame, GpuUse, IoUse, Late, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
+    frame::{
+        ContainerUse, Frame, GpuUse, IoUse, Late, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling,
+    },
     time::AxisNsec,
     who::ContainerKey,
 };

@@ -193,7 +193,9 @@ pub(crate) fn confidence(
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
     let clear = tier != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     let is_counted = match verdict {
-        Verdict::SelfThrottled | Verdict::SliceThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
+        Verdict::SelfThrottled | Verdict::SliceThrottled => {
+            account.throttled_seen >= COUNTED_AT_LEAST * account.throttled
+        }
         Verdict::MemoryOwnLimit => account.limit_hits > 0,
         _ => false,
     };

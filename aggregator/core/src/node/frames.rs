@@ -9,7 +9,9 @@ use berth::{Batch, CpuList, Group, Kind, SeriesId, batch::Columns};
 
 use super::{gpus::gpus, subjects::Subjects};
 use crate::{
-    frame::{ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
+    frame::{
+        ContainerUse, Frame, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling,
+    },
     time::AxisNsec,
     who::{ContainerKey, WhoRef},
 };
@@ -216,13 +218,7 @@ fn reclaim_of(
 }
 
 fn quota_use([own, pod, any, pod_cpu_millicpu, slice_cpu_millicpu]: [Option<u64>; 5]) -> Option<QuotaUse> {
-    Some(QuotaUse {
-        own_usec: own?,
-        pod_usec: pod?,
-        any_usec: any?,
-        pod_cpu_millicpu,
-        slice_cpu_millicpu,
-    })
+    Some(QuotaUse { own_usec: own?, pod_usec: pod?, any_usec: any?, pod_cpu_millicpu, slice_cpu_millicpu })
 }
 
 fn thread_use(columns: &Columns, index: usize) -> Option<ThreadUse> {

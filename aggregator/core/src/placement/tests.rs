@@ -285,6 +285,7 @@ fn a_moment_or_another_cause_is_no_reason_to_move() {
     let daemon = who("monitoring", "exporter-x", Some(("DaemonSet", "exporter")), Role::Other);
     for (culprit, verdict, says) in [
         (scanner("scan"), Verdict::SelfThrottled, "its own CPU limit"),
+        (scanner("scan"), Verdict::SliceThrottled, "a CPU limit above its pod"),
         (scanner("scan"), Verdict::Unowned, "in no container"),
         (system, Verdict::Neighbour, "cannot be moved"),
         (daemon, Verdict::Neighbour, "cannot be moved"),

@@ -2,6 +2,7 @@
 
 mod blind;
 mod gpus;
+mod levels;
 mod newcomers;
 mod sim;
 mod stalls;
@@ -44,6 +45,8 @@ fn shares(episode: &Episode) -> BTreeMap<String, f64> {
     let name = |cause: &Cause| match cause {
         Cause::Own => "own".to_owned(),
         Cause::Throttle => "throttle".to_owned(),
+        Cause::PodThrottle => "pod_throttle".to_owned(),
+        Cause::SliceThrottle => "slice_throttle".to_owned(),
         Cause::Culprit(who) => who.display_name(),
         Cause::Irq => "irq".to_owned(),
         Cause::Steal => "steal".to_owned(),

@@ -2,7 +2,7 @@
 
 use berth::{Batch, Block, Gap, GapReason, Group, Record, Seq, Series, SeriesId, Subject};
 use berth_core::{
-    contention::{Episode, Verdict},
+    contention::{Cause, Episode, Verdict},
     node::Node,
     time::AxisNsec,
     who::Role,
@@ -82,6 +82,33 @@ fn a_model_that_a_scanner_starves_gets_one_episode_and_it_ends() {
     assert_eq!(view.models[0].verdict, Verdict::Nobody);
     assert_eq!(view.models[0].who.role, Role::Model);
     assert!((view.models[0].cpus - 0.6).abs() < 0.05, "{}", view.models[0].cpus);
+}
+
+#[test]
+fn the_level_of_a_quota_comes_through() {
+    let mut node = watched();
+    let quotas = SeriesId::new(5).unwrap();
+    let (group, subject) = (Group::ContainerQuotas, container("/m-shop", 7));
+    node.series(Series { id: quotas, first_seq: Seq::FIRST, group, subject }).unwrap();
+    let with_quotas = |(number, record): (i64, Record)| {
+        let Record::Batch(mut batch) = record else { return record };
+        let fight = (50..150).contains(&number);
+        // It runs 60 ms and is stopped for the other 40 by its pod's quota of 600m.
+        let stopped = (number.clamp(50, 150) - 50) * 40_000;
+        let block =
+            |group, values: &[i64]| Block { group, values: packed(values), absent: bytes::Bytes::new() };
+        let wait = if fight { [60_000_000, 40_000_000, 40_000_000, 0] } else { [60_000_000, 0, 0, 0] };
+        batch.blocks[2] = block(Group::ContainerThreads, &wait);
+        batch.blocks.push(block(Group::ContainerQuotas, &[0, stopped, stopped, 600, -1]));
+        Record::Batch(batch)
+    };
+    let records: Vec<Record> = (0..).zip(records()).map(with_quotas).collect();
+    let episodes = live(&mut node, &records);
+    let last = episodes.last().expect("an episode");
+    assert_eq!(last.verdict, Verdict::SelfThrottled);
+    assert_eq!(last.shares[0].cause, Cause::PodThrottle);
+    let limit = last.evidence.iter().find(|evidence| evidence.name == "pod_cpu_limit_millicpu");
+    assert!(limit.is_some_and(|limit| (limit.value - 600.0).abs() < 1e-9), "{:?}", last.evidence);
 }
 
 #[test]
