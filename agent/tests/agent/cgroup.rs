@@ -44,8 +44,10 @@ impl TestCgroup {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let root = format!("/berth-agent-test-{}-{number}", std::process::id());
         let mut levels = vec![root.clone()];
+        let mut path = root.clone();
         for name in names {
-            levels.push(format!("{}/{name}", levels.last().unwrap()));
+            path = format!("{path}/{name}");
+            levels.push(path.clone());
         }
         let made = Self { root, levels, hierarchies, host, work: Vec::new() };
         match made.make_directories() {

@@ -50,12 +50,17 @@ async fn each_quota_is_told_by_its_level_also_one_that_is_set_while_it_is_watche
     talk.order(aggregator_message::Message::Focus(focus)).await;
     known.listen_until(&mut talk, |known| known.find(Group::ContainerQuotas, &container).is_some()).await;
     let quotas = known.find(Group::ContainerQuotas, &container).unwrap();
+    let own_limit = known.find(Group::ContainerLimits, &container).unwrap();
     // Above its pod, its pod's, its own: each time a smaller one, which is then the one that stops it.
     for (above, quota_usec, limits) in
-        [(2, 60_000, [-1, 600]), (1, 40_000, [400, 600]), (0, 20_000, [400, 600])]
+        [(2, 60_000, [-1, -1, 600]), (1, 40_000, [-1, 400, 600]), (0, 20_000, [200, 400, 600])]
     {
         assert!(cgroup.limit_cpu_above(above, quota_usec, 100_000));
-        known.listen_until(&mut talk, |known| newest(known, quotas, 3) == limits).await;
+        let is_known = |known: &Known| {
+            let ([own], [pod, slice]) = (newest(known, own_limit, 0), newest(known, quotas, 3));
+            [own, pod, slice] == limits
+        };
+        known.listen_until(&mut talk, is_known).await;
         let before: [i64; 3] = newest(&known, quotas, 0);
         let stopped = |known: &Known| {
             let [own, pod, any] = newest(known, quotas, 0);

@@ -27,7 +27,7 @@ fn told(percent: [u64; 3], pod_cpu_millicpu: u64) -> Episode {
     let mut frames = frames();
     for frame in &mut frames {
         let victim = &mut frame.containers[0];
-        let stopped_usec = victim.threads.unwrap().throttled_nsec.unsigned_abs() / 1_000;
+        let stopped_usec = victim.threads.unwrap_or_default().throttled_nsec.unsigned_abs() / 1_000;
         let [own, pod, slice] = percent.map(|percent| stopped_usec * percent / 100);
         victim.limits = Some(Limits { cpu_millicpu: Some(OWN_MILLICPU), ..Limits::default() });
         victim.quotas = Some(QuotaUse {
