@@ -1,6 +1,6 @@
 //! What a cgroup may use, and which quotas can stop it. Read at sweeps, not in ticks.
 
-use std::{collections::HashMap, iter::once};
+use std::{collections::HashMap, iter::successors};
 
 use crate::{
     host::{Dir, HostRoot, KeptFile, Reading, text},
@@ -68,18 +68,19 @@ pub struct QuotaFile {
 }
 
 impl QuotaFile {
-    /// Opens those that can stop `cgroup`. Its own is among them while it has no quota too: one that is set
-    /// between two sweeps is then heard of at once.
+    /// Opens those that can stop `cgroup`. Its own and its pod's are among them while they have no limit too:
+    /// one that is set between two sweeps is then heard of at once. Above these, where a read gathers what all
+    /// pods below did, a limit is waited for.
     pub fn open_all(host: &HostRoot, cgroup: &str, holders: &[Holder]) -> Vec<Self> {
-        let own = holders.iter().find(|holder| holder.level == Level::Own);
-        let own = (cgroup, Level::Own, own.map_or(text::UNLIMITED, |own| own.millicpu));
-        let above = holders.iter().filter(|holder| holder.level != Level::Own);
-        let above = above.map(|holder| (holder.cgroup.as_str(), holder.level, holder.millicpu));
-        let open = |(cgroup, level, millicpu)| {
-            let stat = KeptFile::open(&host.cpu_file(cgroup, "cpu.stat")).ok()?;
-            Some(Self { level, millicpu, stat })
+        let open = |path: &str| {
+            let (level, holder) = (Level::of(path, cgroup), holders.iter().find(|one| one.cgroup == path));
+            if level == Level::Slice && holder.is_none() {
+                return None;
+            }
+            let stat = KeptFile::open(&host.cpu_file(path, "cpu.stat")).ok()?;
+            Some(Self { level, millicpu: holder.map_or(text::UNLIMITED, |holder| holder.millicpu), stat })
         };
-        once(own).chain(above).filter_map(open).collect()
+        upwards(cgroup).filter_map(open).collect()
     }
 }
 
@@ -146,12 +147,11 @@ impl<'a> LimitReader<'a> {
     /// The cgroups whose quota can stop `cgroup`: itself and its ancestors that have one, nearest
     /// first.
     pub fn quota_holders(&mut self, cgroup: &str) -> Vec<Holder> {
-        let paths = std::iter::successors(Some(cgroup), |path| parent(path));
         let holder = |path: &str| {
             let millicpu = self.quota_of(path).filter(|&quota| quota != text::UNLIMITED)?;
             Some(Holder { cgroup: path.to_owned(), level: Level::of(path, cgroup), millicpu })
         };
-        paths.filter_map(holder).collect()
+        upwards(cgroup).filter_map(holder).collect()
     }
 
     fn quota_of(&mut self, cgroup: &str) -> Option<i64> {
@@ -177,8 +177,9 @@ impl<'a> LimitReader<'a> {
     }
 }
 
-fn parent(path: &str) -> Option<&str> {
-    path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| !parent.is_empty())
+/// A cgroup and those above it, but for the root, which has no quota.
+fn upwards(cgroup: &str) -> impl Iterator<Item = &str> {
+    successors(Some(cgroup), |path| Some(path.rsplit_once('/')?.0)).take_while(|path| !path.is_empty())
 }
 
 #[cfg(test)]
@@ -211,11 +212,13 @@ mod tests {
             (&format!("{pod}/cpu.max"), "90000 100000\n"),
             (&format!("{pod}/c1/cpu.max"), "20000 100000\n"),
             (&format!("{pod}/c1/cpu.stat"), "nr_periods 1\n"),
+            (&format!("{pod}/c2/cpu.stat"), "nr_periods 0\n"),
             (&format!("{pod}/c1/cpu.weight"), "39\n"),
             (&format!("{pod}/c1/memory.max"), "max\n"),
             (&format!("{pod}/c2/cpu.max"), "max 100000\n"),
-            (&format!("{pod}/c2/cpu.stat"), "nr_periods 0\n"),
             (&format!("{pod}/cpu.stat"), "nr_periods 1\n"),
+            ("kubepods/burstable/cpu.stat", "nr_periods 1\n"),
+            ("kubepods/cpu.stat", "nr_periods 0\n"),
         ];
         let host = host(dir.path(), "cgroup2 cgroup2 rw", &files);
         let mut reader = LimitReader::new(&host);
@@ -234,8 +237,9 @@ mod tests {
             let files = QuotaFile::open_all(&host, cgroup, holders).into_iter();
             files.map(|file| (file.level, file.millicpu)).collect()
         };
-        assert_eq!(opened(&first, &of_first), [(Level::Own, 200), (Level::Pod, 900)], "what is there");
-        assert_eq!(opened(&second, &of_second), [(Level::Own, -1), (Level::Pod, 900)]);
+        assert_eq!(opened(&first, &of_first), levels(&of_first));
+        assert_eq!(opened(&second, &of_second), [&[(Level::Own, -1)][..], &levels(&of_second)].concat());
+        assert_eq!(opened(&second, &[]), [(Level::Own, -1), (Level::Pod, -1)], "before there is one");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) struct Focused {
 /// The least limit that stands at `level`; -1 for none.
 fn limit(quotas: &[QuotaFile], level: Level) -> Option<i64> {
     let limits = quotas.iter().filter(|quota| quota.level == level).map(|quota| quota.millicpu);
-    limits.min().or(Some(text::UNLIMITED))
+    limits.filter(|&millicpu| millicpu != text::UNLIMITED).min().or(Some(text::UNLIMITED))
 }
 
 impl Focused {

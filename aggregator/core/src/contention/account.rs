@@ -118,7 +118,8 @@ impl Account {
         self.node_seen += if split.node_seen { tick.dt_nsec } else { 0.0 };
     }
 
-    /// `throttled` by whose limit it was: its own, its pod's, one above its pod. What nobody tells is its own.
+    /// `throttled` by whose limit it was: its own, its pod's, one above its pod. What nobody tells is its
+    /// own.
     pub(crate) fn throttled_by(&self) -> [f64; 3] {
         let QuotaUse { own_usec, pod_usec, any_usec, pod_cpu_millicpu, .. } = self.quotas;
         // The kubelet gives a pod the sum of its containers' limits: where that is the victim's own, raising
