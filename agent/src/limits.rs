@@ -68,9 +68,9 @@ pub struct QuotaFile {
 }
 
 impl QuotaFile {
-    /// Opens those that can stop `cgroup`. Its own and its pod's are among them while they have no limit too:
-    /// one that is set between two sweeps is then heard of at once. Above these, where a read gathers what all
-    /// pods below did, a limit is waited for.
+    /// Opens those that can stop `cgroup`. Its own and its pod's are among them while they have no limit
+    /// too: one that is set between two sweeps is then heard of at once. Above these, where a read gathers
+    /// what all pods below did, a limit is waited for.
     pub fn open_all(host: &HostRoot, cgroup: &str, holders: &[Holder]) -> Vec<Self> {
         let open = |path: &str| {
             let (level, holder) = (Level::of(path, cgroup), holders.iter().find(|one| one.cgroup == path));
