@@ -180,7 +180,7 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// Limits are read from counters of the victim's own, so they can be confirmed where those count; blame by
+/// What stops at limits is read from their counters, so it can be confirmed where those count; blame by
 /// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
 /// reads and writes which device is not known, so of block I/O it is possible.
 pub(crate) fn confidence(
