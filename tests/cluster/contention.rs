@@ -142,7 +142,7 @@ fn a_scanner_is_named_within_5_s_and_after_the_advice_was_followed_nobody_is() {
         assert!(!culprits(report, &moved.name).iter().any(|owner| owner == NEIGHBOUR), "{report}");
         is_well(report, &moved.name).then_some(())
     });
-    // It goes on so. What this test and the control plane do on that CPU is work in no pod, and is told as such.
+    // It goes on so. What this test and the control plane do on that CPU is work in no pod, and told as such.
     let mut well = 0;
     for _ in 0..LOOKS {
         let mut looked = false;

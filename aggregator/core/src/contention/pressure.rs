@@ -4,8 +4,8 @@
 //! `full` is the time in which none of its tasks ran although one wanted to (`psi_group_change` in
 //! kernel/sched/psi.c): somebody else had its CPU then, or its own quota stopped it. On several CPUs it is a
 //! mean over those that the model uses, so that of a wait on one of them only a part is seen, never more than
-//! there was. Deliberately absent: what its own threads wait for each other, which without them cannot be told
-//! from what they wait for others.
+//! there was. Deliberately absent: what its own threads wait for each other, which without them cannot be
+//! told from what they wait for others.
 
 use berth::usage::ThreadUse;
 

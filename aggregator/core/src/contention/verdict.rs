@@ -60,8 +60,8 @@ const COUNTED_AT_LEAST: f64 = 0.5;
 /// A younger episode has too few waits to be sure of.
 const YOUNG_NSEC: f64 = 2e9;
 
-/// An equal who joins one that is there doubles the wait, and belongs to the same trouble; who makes this many
-/// times as much of it is another.
+/// An equal who joins one that is there doubles the wait, and belongs to the same trouble; who makes this
+/// many times as much of it is another.
 const MUCH_WORSE: f64 = 3.0;
 
 /// Containers too small or too many to list, as one.
