@@ -15,6 +15,7 @@ use crate::{
         episode::{Episode, ModelState},
         history::LATE_AT_MOST,
         input::Input,
+        part::Part,
         stall::Windows,
         step::{Assembler, Step},
         victim::Victim,
@@ -34,6 +35,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Detector {
     node: String,
+    without: Option<Part>,
     assembler: Assembler,
     windows: Windows,
     /// The steps that late news may still change, oldest first.
@@ -52,8 +54,14 @@ struct Seen {
 impl Detector {
     /// A detector that has seen nothing yet.
     pub fn new(node: String) -> Self {
+        Self::without(node, None)
+    }
+
+    /// One that leaves a part of the method out.
+    pub fn without(node: String, part: Option<Part>) -> Self {
         Self {
             node,
+            without: part,
             assembler: Assembler::default(),
             windows: Windows::default(),
             steps: VecDeque::new(),
@@ -136,7 +144,7 @@ impl Detector {
         let models = step.containers.iter().filter(|container| container.who.role == Role::Model);
         for container in models {
             let seen = self.victims.entry(container.key).or_insert_with(|| Seen {
-                victim: Victim::new(container.key, container.who.clone()),
+                victim: Victim::new(container.key, container.who.clone(), self.without),
                 last: step.at,
                 gone: false,
             });

@@ -11,6 +11,7 @@ use crate::{
         concurrency::Sums,
         cusum::Cusum,
         decompose::{Carry, Split, decompose},
+        part::Part,
         slowdown::{Blocks, Span},
         step::Step,
     },
@@ -78,19 +79,41 @@ impl Tick {
 }
 
 /// The last steps of one victim, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct History {
+    without: Option<Part>,
     ticks: VecDeque<Tick>,
     redo_from: Option<u64>,
 }
 
 impl History {
+    pub(crate) fn new(without: Option<Part>) -> Self {
+        Self { without, ticks: VecDeque::new(), redo_from: None }
+    }
+
     /// Takes in the newest step, once the late news before it is worked in.
     pub(crate) fn push(&mut self, step: &Step, victim: ContainerKey) {
         let (carry, cusum) = self.ticks.back().map(|tick| (tick.carry, tick.cusum)).unwrap_or_default();
-        let tick = tick(step, victim, carry, cusum, &self.ticks);
+        let tick = self.tick(step, victim, carry, cusum);
         self.ticks.extend(tick);
         self.forget(step.at);
+    }
+
+    /// A step after those that are here.
+    fn tick(&self, step: &Step, victim: ContainerKey, mut carry: Carry, cusum: Cusum) -> Option<Tick> {
+        let mut split = decompose(step, victim, &mut carry)?;
+        let raw = Sums::of(&split);
+        let recent = |over: Duration| {
+            let ticks = self.ticks.iter().rev().take_while(|tick| step.at.since(tick.start) <= over);
+            ticks.fold(raw, |sums, tick| sums.with(tick.raw))
+        };
+        let sees_enough = recent(SEEN_OVER).are_of_most_threads();
+        if !sees_enough && self.without != Some(Part::PressureFile) {
+            split = Split::unseen(split.usage);
+        } else if self.without != Some(Part::OwnLoad) {
+            recent(ORDINARY_OVER).settle(&mut split);
+        }
+        Some(Tick::new(step.moment(), split, raw, carry, cusum))
     }
 
     /// Nothing was taken in, or it was forgotten.
@@ -128,7 +151,7 @@ impl History {
             .unwrap_or_default();
         self.ticks.truncate(kept);
         for step in steps.iter().filter(|step| step.ordinal >= from && Some(step.ordinal) <= newest) {
-            if let Some(tick) = tick(step, victim, carry, cusum, &self.ticks) {
+            if let Some(tick) = self.tick(step, victim, carry, cusum) {
                 (carry, cusum) = (tick.carry, tick.cusum);
                 self.ticks.push_back(tick);
             }
@@ -179,25 +202,4 @@ impl History {
     pub(crate) fn ticks(&self) -> impl DoubleEndedIterator<Item = &Tick> {
         self.ticks.iter()
     }
-}
-
-fn tick(
-    step: &Step,
-    victim: ContainerKey,
-    mut carry: Carry,
-    cusum: Cusum,
-    before: &VecDeque<Tick>,
-) -> Option<Tick> {
-    let mut split = decompose(step, victim, &mut carry)?;
-    let raw = Sums::of(&split);
-    let recent = |over: Duration| {
-        let ticks = before.iter().rev().take_while(|tick| step.at.since(tick.start) <= over);
-        ticks.fold(raw, |sums, tick| sums.with(tick.raw))
-    };
-    if recent(SEEN_OVER).are_of_most_threads() {
-        recent(ORDINARY_OVER).settle(&mut split);
-    } else {
-        split = Split::unseen(split.usage);
-    }
-    Some(Tick::new(step.moment(), split, raw, carry, cusum))
 }

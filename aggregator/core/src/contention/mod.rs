@@ -18,6 +18,7 @@ mod fixtures;
 mod gpu;
 mod history;
 mod input;
+mod part;
 mod presence;
 mod pressure;
 mod replay;
@@ -36,4 +37,5 @@ pub use episode::{
     Verdict,
 };
 pub use input::Input;
+pub use part::Part;
 pub use replay::Replay;

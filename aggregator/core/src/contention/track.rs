@@ -13,6 +13,7 @@ use crate::{
         account::Account,
         episode::{Episode, EpisodeId, Evidence, Resource, Severity, Tier, Verdict},
         history::{History, LATE_AT_MOST, TOLD_OVER},
+        part::Part,
         severity::{self, CALM_HOLD, Pace, Sight},
         verdict,
     },
@@ -82,6 +83,7 @@ pub(crate) struct Track {
     pub(crate) resource: Resource,
     /// What its waits are read from.
     pub(crate) tier: Tier,
+    without: Option<Part>,
     pub(crate) history: History,
     alarm: Option<Alarm>,
     /// When the last seconds were last looked at for what is chronic.
@@ -90,11 +92,12 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(resource: Resource, tier: Tier) -> Self {
+    pub(crate) fn new(resource: Resource, tier: Tier, without: Option<Part>) -> Self {
         Self {
             resource,
             tier,
-            history: History::default(),
+            without,
+            history: History::new(without),
             alarm: None,
             looked_back: AxisNsec::default(),
             tracked: None,
@@ -145,7 +148,7 @@ impl Track {
     /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
     /// afresh.
     pub(crate) fn vanish(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
-        let history = std::mem::take(&mut self.history);
+        let history = std::mem::replace(&mut self.history, History::new(self.without));
         self.alarm = None;
         let tracked = self.tracked.as_mut().filter(|tracked| tracked.cleared.is_none())?;
         let ended = tracked.calm.map_or(history.now(), |calm| calm.ended);
@@ -167,7 +170,10 @@ impl Track {
     /// again.
     fn chronic(&mut self) -> Option<Opening> {
         let now = self.history.now();
-        if now.since(self.looked_back) < LOOK_BACK_EVERY || now.since(self.cleared()) < TOLD_OVER {
+        if self.without == Some(Part::SlowPath)
+            || now.since(self.looked_back) < LOOK_BACK_EVERY
+            || now.since(self.cleared()) < TOLD_OVER
+        {
             return None;
         }
         self.looked_back = now;
@@ -197,7 +203,7 @@ impl Track {
             account
         };
         let (before, now) = (over(began.max(onset - TOLD_OVER), onset), over(onset, self.history.now()));
-        if !verdict::has_newcomer(&before, &now) {
+        if self.without == Some(Part::Newcomers) || !verdict::has_newcomer(&before, &now) {
             return None;
         }
         let since = self.history.ticks().filter(|tick| tick.at > onset);
@@ -259,7 +265,8 @@ impl Track {
             &recent
         };
         let shares = verdict::shares(account);
-        let (verdict, margin) = verdict::judge(self.resource, &shares, account.has_its_due());
+        let has_its_due = self.without != Some(Part::Entitlement) && account.has_its_due();
+        let (verdict, margin) = verdict::judge(self.resource, &shares, has_its_due);
         let tier = account.tier(self.tier);
         tracked.verdict = verdict;
         Some(Episode {

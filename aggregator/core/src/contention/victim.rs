@@ -10,6 +10,7 @@ use crate::{
         episode::{Episode, ModelState, Resource, Tier, Verdict},
         gpu,
         history::TOLD_OVER,
+        part::Part,
         pressure,
         stall::{self, Window},
         step::Step,
@@ -34,15 +35,16 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    pub(crate) fn new(key: ContainerKey, who: WhoRef) -> Self {
+    pub(crate) fn new(key: ContainerKey, who: WhoRef, without: Option<Part>) -> Self {
+        let track = |resource, tier| Track::new(resource, tier, without);
         Self {
             key,
             who,
-            cpu: Track::new(Resource::Cpu, Tier::Threads),
-            cpu_by_pressure: Track::new(Resource::Cpu, Tier::Pressure),
-            memory: Track::new(Resource::Memory, Tier::Pressure),
-            io: Track::new(Resource::Io, Tier::Pressure),
-            gpu_time: Track::new(Resource::GpuTime, Tier::Usage),
+            cpu: track(Resource::Cpu, Tier::Threads),
+            cpu_by_pressure: track(Resource::Cpu, Tier::Pressure),
+            memory: track(Resource::Memory, Tier::Pressure),
+            io: track(Resource::Io, Tier::Pressure),
+            gpu_time: track(Resource::GpuTime, Tier::Usage),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The ways to judge a trace: Berth's, Berth's with a part left out, and what is done elsewhere.
 
 use berth_core::{
-    contention::{Detector, Input},
+    contention::{Detector, Input, Part},
     frame::{Limits, Pressure, ThreadUse},
     time::AxisNsec,
 };
@@ -16,6 +16,8 @@ use super::{
 pub enum Method {
     /// As it ships.
     Berth,
+    /// With a part of the detector left out.
+    Without(Part),
     /// What its own quota stopped counts as wait for others: run delay as the kernel gives it.
     NoThrottleSplit,
     /// Its own threads are nobody's doing, so that their part falls to others.
@@ -36,8 +38,13 @@ pub enum Method {
 
 impl Method {
     /// What the product does, and what it does not.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Berth,
+        Self::Without(Part::OwnLoad),
+        Self::Without(Part::PressureFile),
+        Self::Without(Part::Newcomers),
+        Self::Without(Part::SlowPath),
+        Self::Without(Part::Entitlement),
         Self::NoThrottleSplit,
         Self::NoOwnThreads,
         Self::NoCpusets,
@@ -52,6 +59,11 @@ impl Method {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Berth => "Berth",
+            Self::Without(Part::OwnLoad) => "own requests' wait for each other is no load",
+            Self::Without(Part::PressureFile) => "few threads seen, no pressure file",
+            Self::Without(Part::Newcomers) => "newcomers begin no episode",
+            Self::Without(Part::SlowPath) => "without the slow path",
+            Self::Without(Part::Entitlement) => "without entitlement",
             Self::NoThrottleSplit => "wait without throttle subtraction",
             Self::NoOwnThreads => "without the own threads' part",
             Self::NoCpusets => "without physical possibility",
@@ -67,6 +79,7 @@ impl Method {
     pub(super) fn judge(self, inputs: &[Input]) -> Vec<Finding> {
         match self {
             Self::Berth => detect(inputs.iter().cloned()),
+            Self::Without(part) => detect_without(Some(part), inputs.iter().cloned()),
             Self::NoThrottleSplit => {
                 let without = |threads: ThreadUse| ThreadUse { throttled_nsec: 0, ..threads };
                 detect(inputs.iter().cloned().map(|input| without_node(with_threads(input, without))))
@@ -128,7 +141,11 @@ fn without_presence(mut input: Input) -> Input {
 
 /// The product's own detector; what it says is said at the time of the newest tick.
 pub(super) fn detect(inputs: impl Iterator<Item = Input>) -> Vec<Finding> {
-    let mut detector = Detector::new(String::new());
+    detect_without(None, inputs)
+}
+
+fn detect_without(part: Option<Part>, inputs: impl Iterator<Item = Input>) -> Vec<Finding> {
+    let mut detector = Detector::without(String::new(), part);
     let mut findings: Vec<(u64, Finding)> = Vec::new();
     let mut now = AxisNsec::default();
     for input in inputs {
