@@ -4,3 +4,5 @@
 mod node;
 #[path = "system/restart.rs"]
 mod restart;
+#[path = "system/threads.rs"]
+mod threads;

@@ -9,7 +9,7 @@ use std::{ops::Range, sync::Arc};
 
 use berth::{Group, SeriesId};
 
-use crate::fold::Amounts;
+use crate::{fold::Amounts, readings::Readings};
 
 /// Marks a value that is unknown. No counter of the kernel is negative, and no gauge comes near.
 const ABSENT: i64 = i64::MIN;
@@ -95,6 +95,8 @@ pub struct Chunk {
     values: Vec<i64>,
     late: Vec<Late>,
     late_amounts: Vec<Amounts>,
+    /// What single threads did meanwhile; none while nobody records them.
+    pub readings: Option<Box<Readings>>,
 }
 
 impl Chunk {
@@ -109,6 +111,7 @@ impl Chunk {
             values,
             late: Vec::with_capacity(late),
             late_amounts: Vec::with_capacity(late),
+            readings: None,
         }
     }
 
@@ -119,6 +122,7 @@ impl Chunk {
         self.values.fill(ABSENT);
         self.late.clear();
         self.late_amounts.clear();
+        self.readings.iter_mut().for_each(|readings| readings.clear());
     }
 
     /// The layout that it is filled by.

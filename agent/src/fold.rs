@@ -162,17 +162,19 @@ impl Fold {
         self.threads.swap_remove(index);
     }
 
-    /// A reading of the thread at `index`.
-    pub fn thread(&mut self, index: usize, at_nsec: u64, now: Schedstat) {
+    /// A reading of the thread at `index`. Gives by how much its counters grew.
+    pub fn thread(&mut self, index: usize, at_nsec: u64, now: Schedstat) -> Schedstat {
         let Self { ticks, throttled, threads, .. } = self;
-        let Some(thread) = threads.get_mut(index) else { return };
+        let mut grown = Schedstat { run_nsec: 0, wait_nsec: 0 };
+        let Some(thread) = threads.get_mut(index) else { return grown };
         let since = Span { start: thread.read_nsec.min(at_nsec), end: at_nsec };
         thread.read_nsec = at_nsec;
-        let Some(last) = thread.last.replace(now) else { return };
-        let run_nsec = now.run_nsec.saturating_sub(last.run_nsec);
-        self.run_nsec = self.run_nsec.saturating_add(run_nsec);
-        lay_run(ticks, &mut thread.parts, since, run_nsec);
-        let wait = Span::ending(at_nsec, now.wait_nsec.saturating_sub(last.wait_nsec));
+        let Some(last) = thread.last.replace(now) else { return grown };
+        grown.run_nsec = now.run_nsec.saturating_sub(last.run_nsec);
+        grown.wait_nsec = now.wait_nsec.saturating_sub(last.wait_nsec);
+        self.run_nsec = self.run_nsec.saturating_add(grown.run_nsec);
+        lay_run(ticks, &mut thread.parts, since, grown.run_nsec);
+        let wait = Span::ending(at_nsec, grown.wait_nsec);
         if wait.nsec() > 0 {
             let wait = begun_with_throttle(wait, since.nsec(), throttled);
             lay_wait(ticks, &mut thread.parts, wait);
@@ -181,6 +183,7 @@ impl Fold {
                 throttled.within(fresh).for_each(|stopped| lay_throttled(ticks, parts, stopped));
             });
         }
+        grown
     }
 
     /// A reading of the throttled time of the quota at `index`.

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod message;
 pub mod node;
 pub mod pack;
+pub mod readings;
 pub mod ring;
 pub mod sampler;
 pub mod series;
@@ -144,6 +145,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let orders = Arc::new(Orders {
         tick_hz: AtomicU32::new(config.tick_hz),
         thread_hz: AtomicU32::new(THREAD_HZ),
+        raw_threads: AtomicBool::new(false),
         stop: AtomicBool::new(false),
     });
     let (giver, taker) = handover::handover();

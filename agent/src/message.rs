@@ -1,6 +1,6 @@
 //! What the agent sends, on the edge between strict and generated types.
 
-use berth::{Hello, Record, Series, wire};
+use berth::{Hello, RawThreads, Record, Series, wire};
 use prost::Message as _;
 
 /// A message to the aggregator.
@@ -12,6 +12,8 @@ pub enum Outgoing {
     Series(Series),
     /// A part of the sequence.
     Record(Record),
+    /// What single threads did, outside the sequence.
+    RawThreads(RawThreads),
 }
 
 fn record(record: Record) -> wire::agent_message::Message {
@@ -31,6 +33,7 @@ impl From<Outgoing> for wire::AgentMessage {
             Outgoing::Hello(hello) => Message::Hello((*hello).into()),
             Outgoing::Series(series) => Message::Series(series.into()),
             Outgoing::Record(of) => record(of),
+            Outgoing::RawThreads(raw) => Message::RawThreads(raw.into()),
         };
         Self { message: Some(message) }
     }

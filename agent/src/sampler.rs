@@ -28,6 +28,7 @@ use crate::{
     handover::{Flush, Giver},
     host::Reader,
     node::Node,
+    readings::Readings,
     watch::Change,
 };
 use pace::Pace;
@@ -47,6 +48,8 @@ pub struct Orders {
     pub tick_hz: AtomicU32,
     /// Reads of each thread in Focus a second, before the budget.
     pub thread_hz: AtomicU32,
+    /// Keep what each thread in Focus did, for a recording.
+    pub raw_threads: AtomicBool,
     /// Flush, and end.
     pub stop: AtomicBool,
 }
@@ -80,6 +83,8 @@ pub struct Sampler {
     pool: Pool,
     /// The chunk being filled; none while all of them are with the uplink.
     chunk: Option<Chunk>,
+    /// What single threads did since the last flush; none while nobody records them.
+    readings: Option<Box<Readings>>,
     next_tick: u64,
     /// Ticks missed since the last one that was read.
     missed_ticks: u64,
@@ -107,6 +112,7 @@ impl Sampler {
             own: Own::default(),
             pool: Pool::new(giver),
             chunk: None,
+            readings: None,
             next_tick: 0,
             missed_ticks: 0,
             missed_before: 0,
@@ -133,7 +139,7 @@ impl Sampler {
     pub fn pass(&mut self, now_nsec: u64) {
         if self.pace.are_threads_due(now_nsec) && self.roster.has_focus() {
             let start_nsec = clock::now_nsec();
-            self.roster.read_threads(now_nsec, &mut self.reader);
+            self.roster.read_threads(now_nsec, &mut self.reader, self.readings.as_deref_mut());
             self.own.read_nsec += clock::now_nsec().saturating_sub(start_nsec);
         }
         if let Some(missed) = self.pace.missed_ticks(now_nsec) {
@@ -203,6 +209,7 @@ impl Sampler {
             self.chunk = Some(chunk);
             return;
         }
+        self.exchange_readings(&mut chunk);
         let missed_ticks = std::mem::take(&mut self.missed_before);
         self.pool.give(Flush { missed_ticks, chunk, retired, added });
         self.pace.settle(now_nsec, self.roster.has_focus());
@@ -211,6 +218,13 @@ impl Sampler {
         }
         self.pool.set_rate(self.pace.tick_hz());
         self.chunk = self.empty_chunk();
+    }
+
+    /// Puts the readings of single threads into the chunk, and goes on with the room that it brought.
+    fn exchange_readings(&mut self, chunk: &mut Chunk) {
+        let is_on = self.orders.raw_threads.load(Ordering::Relaxed);
+        let room = std::mem::replace(&mut chunk.readings, self.readings.take());
+        self.readings = is_on.then(|| room.unwrap_or_default());
     }
 
     fn empty_chunk(&mut self) -> Option<Chunk> {

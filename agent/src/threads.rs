@@ -32,6 +32,8 @@ const START_TICK_NSEC: u64 = 10_000_000;
 /// A watched thread.
 #[derive(Debug)]
 pub struct ThreadFile {
+    /// Its number.
+    pub tid: u32,
     /// Its schedstat.
     pub file: KeptFile,
     /// When it started, if that was under our eyes.
@@ -81,7 +83,7 @@ impl Watched {
             let started_nsec = started_nsec.filter(|&started| started >= self.since_nsec);
             let ended = Arc::new(AtomicBool::new(false));
             self.known.insert(tid, Arc::clone(&ended));
-            fresh.push(ThreadFile { file, started_nsec, ended });
+            fresh.push(ThreadFile { tid, file, started_nsec, ended });
         }
         fresh
     }

@@ -5,6 +5,7 @@
 //! session's ring. All decisions are the session's.
 
 mod link;
+mod raw;
 
 use std::{
     sync::{
@@ -29,11 +30,13 @@ use crate::{
     clock::now_nsec,
     encode::Encoder,
     handover::{Taken, Taker},
+    message::Outgoing,
     sampler::Orders,
     session::{Event, Session, Step},
     watch::{CgroupId, FocusOrder},
 };
 use link::{Heard, Link, MESSAGES};
+use raw::Raw;
 
 /// How long a stop may take: a flush over a working link is done in a fraction of it, and a pod gets
 /// 30 s before it is killed.
@@ -46,6 +49,7 @@ pub struct Uplink {
     encoder: Encoder,
     taker: Taker,
     orders: Arc<Orders>,
+    raw: Raw,
     focus: SyncSender<FocusOrder>,
     /// The newest order to focus that the watcher has not taken yet: it is asked for once only.
     wanted: Option<FocusOrder>,
@@ -100,13 +104,14 @@ impl Uplink {
         orders: Arc<Orders>,
         focus: SyncSender<FocusOrder>,
     ) -> Self {
-        let encoder = Encoder::default();
+        let (encoder, raw) = (Encoder::default(), Raw::new(Arc::clone(&orders)));
         Self {
             server,
             session,
             encoder,
             taker,
             orders,
+            raw,
             focus,
             wanted: None,
             is_failing: false,
@@ -173,6 +178,8 @@ impl Uplink {
             Woken::LinkEnded(result) => {
                 *current = None;
                 self.session.on(Event::Lost, now_nsec());
+                // Who asked for it is gone, or will ask again.
+                self.raw.ask(false);
                 self.say_lost(result);
             }
             Woken::Nothing => {}
@@ -191,6 +198,7 @@ impl Uplink {
                 Taken::Flush(flush) => {
                     let (records, begun) = self.encoder.encode(&flush);
                     self.session.produce(records, begun, now_nsec());
+                    flush.chunk.readings.iter().for_each(|readings| self.raw.take(readings));
                     self.taker.give_back(flush.chunk);
                 }
                 Taken::Nothing => return Ok(()),
@@ -230,7 +238,13 @@ impl Uplink {
                     self.say_lost(Err(anyhow::anyhow!("no answer to Hello")));
                 }
                 Step::WaitUntil(at_nsec) => return (false, Some(at_nsec)),
-                Step::Idle => return (false, None),
+                Step::Idle => {
+                    let Some(permit) = permit.filter(|_| self.session.is_drained()) else {
+                        return (false, None);
+                    };
+                    let Some(raw) = self.raw.next() else { return (false, None) };
+                    permit.send(Outgoing::RawThreads(raw).into());
+                }
             }
         }
     }
@@ -259,6 +273,7 @@ impl Uplink {
     fn focus(&mut self, focus: &wire::Focus) {
         let thread_hz = focus.thread_hz.clamp(*limits::THREAD_HZ.start(), *limits::THREAD_HZ.end());
         self.orders.thread_hz.store(thread_hz, Ordering::Relaxed);
+        self.raw.ask(focus.raw_threads);
         let container = |&id: &u32| -> Option<CgroupId> {
             let series = self.session.series(SeriesId::new(id)?)?;
             match &series.subject {

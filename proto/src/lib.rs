@@ -17,6 +17,7 @@ pub mod histogram;
 pub mod ids;
 pub mod limits;
 pub mod load;
+pub mod raw;
 pub mod record;
 pub mod schema;
 pub mod series;
@@ -47,6 +48,7 @@ pub use error::ProtocolError;
 pub use hello::{CgroupVersion, Hello, NodeFacts};
 pub use histogram::Latencies;
 pub use ids::{Incarnation, NodeName, Seq, SeriesId};
+pub use raw::{ContainerThreads, RawThreads};
 pub use record::{Gap, GapReason, Record, Retire};
 pub use schema::Schema;
 pub use series::{

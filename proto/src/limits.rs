@@ -53,6 +53,11 @@ pub const THREAD_HZ: std::ops::RangeInclusive<u32> = 10..=100;
 /// Containers in Focus on one node: half of its slots may be models.
 pub const FOCUS_SERIES: usize = 1_024;
 
+/// Readings of single threads in one message, and of one container in one entry of a trace: 55 bytes
+/// each where every container has one thread, so they fit in a message, and all threads that an agent
+/// watches fit in one reading.
+pub const RAW_READINGS: usize = 4_096;
+
 /// How long the agent keeps what it produced: a dead peer is found in 40 s, the longest backoff is
 /// 30 s, and attaching 5,000 agents again takes 30 s.
 pub const REPLAY_WINDOW: Duration = Duration::from_secs(120);

@@ -7,7 +7,9 @@ mod form;
 
 use crate::{
     CpuList, NodeFacts, NodeName, SeriesId,
-    usage::{GpuUse, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
+    usage::{
+        GpuUse, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadReading, ThreadUse, Throttling,
+    },
 };
 
 /// The format that this build reads and writes.
@@ -30,6 +32,8 @@ pub enum Entry {
     Step(SinceStart),
     /// The detector starts over, at this time.
     Reset(SinceStart),
+    /// What single threads did, which no detector takes.
+    RawThreads(RawThreads),
 }
 
 /// Nanoseconds since the recording began; a tick may have been read before.
@@ -49,6 +53,8 @@ pub struct Header {
     pub start_unix_nsec: u64,
     /// The names are the true ones.
     pub named: bool,
+    /// Raw threads were asked for.
+    pub threads: bool,
 }
 
 /// What a pod is for.
@@ -167,4 +173,19 @@ pub struct Late {
     pub key: SeriesId,
     /// What to add.
     pub add: ThreadUse,
+}
+
+/// What single threads of a container did, as its agent read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawThreads {
+    /// When they were read.
+    pub at: SinceStart,
+    /// The container.
+    pub key: SeriesId,
+    /// Since the reading before.
+    pub dt_nsec: u64,
+    /// Those that ran or waited.
+    pub threads: Vec<ThreadReading>,
+    /// Readings of any container that are missing before this one.
+    pub lost: u64,
 }

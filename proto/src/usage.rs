@@ -44,6 +44,17 @@ impl ThreadUse {
     }
 }
 
+/// What one thread did since it was last read: raw, before any fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadReading {
+    /// Its number.
+    pub tid: u32,
+    /// CPU time.
+    pub run_nsec: u64,
+    /// Run-queue wait that has ended.
+    pub wait_nsec: u64,
+}
+
 /// Time in which tasks stood still, from pressure files. Slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {

@@ -9,7 +9,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use berth::wire::{self, episodes_client::EpisodesClient, samples_client::SamplesClient};
+use berth::wire::{
+    self, episodes_client::EpisodesClient, samples_client::SamplesClient, traces_client::TracesClient,
+};
 use berth_kit::{DEADLINE, Running, program, wait_for};
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
@@ -130,6 +132,20 @@ impl Node {
 
     pub(crate) fn samples(&self) -> SamplesClient<Channel> {
         SamplesClient::new(self.channel())
+    }
+
+    pub(crate) fn traces(&self) -> TracesClient<Channel> {
+        TracesClient::new(self.channel())
+    }
+
+    /// The busy process.
+    pub(crate) fn busy_pid(&self) -> u32 {
+        self.busy.process.as_ref().unwrap().id()
+    }
+
+    /// Whether the agent's log holds this.
+    pub(crate) fn agent_said(&self, text: &str) -> bool {
+        self.agent.as_ref().unwrap().said().contains(text)
     }
 
     pub(crate) fn episodes(&self) -> EpisodesClient<Channel> {

@@ -2,14 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use berth::{Group, SeriesId};
+use berth::{Group, SeriesId, usage::ThreadReading};
 
 use crate::{
     columns::Chunk,
     container::{Key, signed},
     fold::Fold,
-    host::{Reader, Reading, text},
+    host::{
+        Reader, Reading,
+        text::{self, Schedstat},
+    },
     limits::{Level, QuotaFile},
+    readings::{Readings, Sweep},
     series::Track,
     threads::ThreadFile,
 };
@@ -21,6 +25,7 @@ pub(super) struct Focused {
     quotas: Vec<QuotaFile>,
     threads: Vec<ThreadFile>,
     fold: Fold,
+    read_nsec: u64,
 }
 
 /// The least limit that stands at `level`; -1 for none.
@@ -32,7 +37,8 @@ fn limit(quotas: &[QuotaFile], level: Level) -> Option<i64> {
 impl Focused {
     pub(super) fn new(key: Key, track: Track, quotas: Vec<QuotaFile>, cpus: u32, now_nsec: u64) -> Self {
         let fold = Fold::new(now_nsec, cpus);
-        let mut focused = Self { key, track, quotas: Vec::new(), threads: Vec::new(), fold };
+        let mut focused =
+            Self { key, track, quotas: Vec::new(), threads: Vec::new(), fold, read_nsec: now_nsec };
         focused.set_quotas(quotas);
         focused
     }
@@ -66,8 +72,11 @@ impl Focused {
         }
     }
 
-    /// Reads every quota and every thread once.
-    pub(super) fn read(&mut self, now_nsec: u64, reader: &mut Reader) {
+    /// Reads every quota and every thread once, and keeps what each thread did where that is wanted.
+    pub(super) fn read(&mut self, now_nsec: u64, reader: &mut Reader, mut readings: Option<&mut Readings>) {
+        let dt_nsec = now_nsec.saturating_sub(std::mem::replace(&mut self.read_nsec, now_nsec));
+        let series = self.track.id(Group::ContainerThreads);
+        let sweep = series.map(|series| Sweep { series, at_nsec: now_nsec, dt_nsec });
         for (index, quota) in self.quotas.iter().enumerate() {
             let stat = reader.read(&quota.stat).parse(text::cpu_stat).here();
             if let Some(throttling) = stat.and_then(|stat| stat.throttling) {
@@ -77,7 +86,15 @@ impl Focused {
         // From the last to the first, because the last one takes the place of one that ended.
         for index in (0..self.threads.len()).rev() {
             match reader.read(&self.threads[index].file).parse(text::schedstat) {
-                Reading::Here(schedstat) => self.fold.thread(index, now_nsec, schedstat),
+                Reading::Here(schedstat) => {
+                    let Schedstat { run_nsec, wait_nsec } = self.fold.thread(index, now_nsec, schedstat);
+                    if let (Some(readings), Some(sweep)) = (readings.as_deref_mut(), sweep)
+                        && (run_nsec, wait_nsec) != (0, 0)
+                    {
+                        let tid = self.threads[index].tid;
+                        readings.put(sweep, ThreadReading { tid, run_nsec, wait_nsec });
+                    }
+                }
                 Reading::Gone => {
                     self.fold.remove(index);
                     self.threads.swap_remove(index).ended.store(true, Ordering::Relaxed);

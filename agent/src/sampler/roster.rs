@@ -12,6 +12,7 @@ use crate::{
     handover::NewSeries,
     host::Reader,
     limits::{Limits, QuotaFile},
+    readings::Readings,
     series::{Ids, Track},
     watch::Change,
 };
@@ -63,10 +64,15 @@ impl Roster {
         self.focus.iter().for_each(|focused| focused.sample(chunk));
     }
 
-    /// Reads every thread in Focus once.
-    pub(super) fn read_threads(&mut self, now_nsec: u64, reader: &mut Reader) {
+    /// Reads every thread in Focus once, and keeps what each did where that is wanted.
+    pub(super) fn read_threads(
+        &mut self,
+        now_nsec: u64,
+        reader: &mut Reader,
+        mut readings: Option<&mut Readings>,
+    ) {
         for focused in &mut self.focus {
-            focused.read(now_nsec, reader);
+            focused.read(now_nsec, reader, readings.as_deref_mut());
         }
     }
 

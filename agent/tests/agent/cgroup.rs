@@ -111,14 +111,16 @@ impl TestCgroup {
         }
     }
 
-    /// Starts a busy loop in it.
-    pub(crate) fn work(&mut self) {
+    /// Starts a busy loop in it, and gives its process's number.
+    pub(crate) fn work(&mut self) -> u32 {
         let child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         for hierarchy in &self.hierarchies {
             let procs = hierarchy.join(self.container().trim_start_matches('/')).join("cgroup.procs");
             fs::write(procs, child.id().to_string()).unwrap();
         }
+        let pid = child.id();
         self.work.push(child);
+        pid
     }
 }
 

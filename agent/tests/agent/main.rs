@@ -16,6 +16,8 @@ mod server;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
+mod threads;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod waits;

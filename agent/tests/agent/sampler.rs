@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32},
+    atomic::{AtomicBool, AtomicU32, Ordering},
     mpsc::{SyncSender, sync_channel},
 };
 
@@ -31,6 +31,7 @@ struct Rig {
     fake: FakeHost,
     sampler: Sampler,
     changes: SyncSender<Change>,
+    orders: Arc<Orders>,
     taker: Taker,
     encoder: Encoder,
     known: Known,
@@ -44,15 +45,16 @@ impl Rig {
         let orders = Arc::new(Orders {
             tick_hz: AtomicU32::new(tick_hz),
             thread_hz: AtomicU32::new(50),
+            raw_threads: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
         let node = Node::open(&host, &CpuList::parse("0").unwrap(), true, START_NSEC);
         let settings = Settings { cpu_budget: 0.0, cpus: 1 };
-        let sampler = Sampler::new(node, settings, orders, change_receiver, giver, START_NSEC);
+        let sampler = Sampler::new(node, settings, Arc::clone(&orders), change_receiver, giver, START_NSEC);
         add_all(&host, &changes);
         let mut known = Known::default();
         known.begin(Seq::FIRST);
-        Self { fake, sampler, changes, taker, encoder: Encoder::default(), known }
+        Self { fake, sampler, changes, orders, taker, encoder: Encoder::default(), known }
     }
 
     /// Lets the sampler do what is due so many nanoseconds after its start.
@@ -91,6 +93,7 @@ fn focus(rig: &Rig, threads: usize) {
     assert_eq!(quotas.len(), 1, "its own");
     rig.changes.send(Change::Focus(Key(0), quotas)).unwrap();
     let thread = |thread: usize| ThreadFile {
+        tid: u32::try_from(100 + thread).unwrap(),
         file: KeptFile::open(&host.proc(format!("{}/schedstat", 100 + thread))).unwrap(),
         started_nsec: None,
         ended: Arc::new(AtomicBool::new(false)),
@@ -98,32 +101,68 @@ fn focus(rig: &Rig, threads: usize) {
     rig.changes.send(Change::Threads(Key(0), (0..threads).map(thread).collect())).unwrap();
 }
 
-#[test]
-fn a_steady_tick_allocates_nothing_flushes_and_threads_included() {
+/// Eight seconds of a sampler that has gone for two: allocations, ticks, and messages of single threads.
+fn steady(raw_threads: bool) -> [u64; 3] {
     let mut rig = Rig::new(FakeHost::new(8, 8), 10);
+    rig.orders.raw_threads.store(raw_threads, Ordering::Relaxed);
     focus(&rig, 8);
-    let (mut allocations, mut ticks) = (0, 0);
+    let mut counts = [0; 3];
     for step in 0..500_u64 {
         if step % 50 == 0 {
             rig.fake.advance(step);
         }
         let now_nsec = START_NSEC + step * SECOND_NSEC / 50;
-        let used = allocation_counter::measure(|| rig.sampler.pass(now_nsec));
-        let mut taken = 0;
+        let allocations = allocation_counter::measure(|| rig.sampler.pass(now_nsec)).count_total;
+        let (mut ticks, mut messages) = (0, 0);
         while let Taken::Flush(flush) = rig.taker.take() {
-            taken += flush.chunk.ticks();
+            ticks += flush.chunk.ticks();
+            messages += flush.chunk.readings.as_ref().map_or(0, |readings| readings.messages().len());
             rig.taker.give_back(flush.chunk);
         }
         // The first two seconds open, lay out and fill the pool.
         if step >= 100 {
-            allocations += used.count_total;
-            ticks += taken;
+            let now = [allocations, u64::try_from(ticks).unwrap(), u64::try_from(messages).unwrap()];
+            counts = std::array::from_fn(|at| counts[at] + now[at]);
         }
     }
-    assert_eq!(ticks, 80, "eight seconds at 10 Hz");
-    assert_eq!(allocations, 0);
+    counts
+}
+
+#[test]
+fn a_steady_tick_allocates_nothing_flushes_and_threads_included() {
+    assert_eq!(steady(false), [0, 80, 0]);
+    assert_eq!(steady(true), [0, 80, 8], "a message each time that the threads moved");
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![1_u8; 64])));
     assert_eq!(counted.count_total, 1, "the counter counts");
+}
+
+#[test]
+fn what_each_thread_did_is_kept_while_it_is_asked_for_and_no_longer() {
+    let mut rig = Rig::new(FakeHost::new(1, 2), 10);
+    focus(&rig, 2);
+    let mut kept = Vec::new();
+    for step in 0..200_u64 {
+        rig.orders.raw_threads.store((50..150).contains(&step), Ordering::Relaxed);
+        rig.fake.advance(step);
+        rig.sampler.pass(START_NSEC + step * SECOND_NSEC / 50);
+        while let Taken::Flush(flush) = rig.taker.take() {
+            for message in flush.chunk.readings.iter().flat_map(|readings| readings.messages()) {
+                assert_eq!(message.lost, 0);
+                kept.extend(message.containers);
+            }
+            rig.taker.give_back(flush.chunk);
+        }
+    }
+    let steps: Vec<u64> = kept.iter().map(|of| (of.at_nsec - START_NSEC) * 50 / SECOND_NSEC).collect();
+    let (first, last) = (steps[0], *steps.last().unwrap());
+    assert!((50..=61).contains(&first) && (149..=161).contains(&last), "within a flush: {first}, {last}");
+    assert!(steps.iter().copied().eq(first..=last), "each reading once: {steps:?}");
+    for of in &kept {
+        let mut tids: Vec<u32> = of.threads.iter().map(|thread| thread.tid).collect();
+        tids.sort_unstable();
+        assert_eq!((tids, of.dt_nsec), (vec![100, 101], SECOND_NSEC / 50));
+        assert!(of.threads.iter().all(|thread| thread.run_nsec == 1_000_000 && thread.wait_nsec > 0));
+    }
 }
 
 #[test]

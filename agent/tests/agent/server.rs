@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use berth::{
-    Batch, Correction, Gap, Group, Hello, Retire, Schema, Seq, Series, SeriesId, Subject,
+    Batch, Correction, Gap, Group, Hello, RawThreads, Retire, Schema, Seq, Series, SeriesId, Subject,
     batch::Bases,
     wire::{self, agent_message::Message, aggregator_message},
 };
@@ -128,6 +128,7 @@ pub(crate) struct Known {
     pub(crate) times_nsec: BTreeMap<u64, u64>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) retired: Vec<SeriesId>,
+    pub(crate) raw: Vec<RawThreads>,
     produced: u64,
     is_whole_due: bool,
 }
@@ -161,6 +162,7 @@ impl Known {
                 self.is_whole_due = true;
                 self.gaps.push(gap);
             }
+            Message::RawThreads(raw) => self.raw.push(raw.try_into().unwrap()),
             Message::Pong(_) => {}
             Message::Hello(_) => panic!("Hello comes once"),
         }

@@ -46,7 +46,7 @@ async fn each_quota_is_told_by_its_level_also_one_that_is_set_while_it_is_watche
     let container = cgroup.container();
     known.listen_until(&mut talk, |known| known.find(Group::ContainerCpu, &container).is_some()).await;
     let usage = known.find(Group::ContainerCpu, &container).unwrap();
-    let focus = wire::Focus { series: vec![usage.get()], thread_hz: 50 };
+    let focus = wire::Focus { series: vec![usage.get()], thread_hz: 50, raw_threads: false };
     talk.order(aggregator_message::Message::Focus(focus)).await;
     known.listen_until(&mut talk, |known| known.find(Group::ContainerQuotas, &container).is_some()).await;
     let quotas = known.find(Group::ContainerQuotas, &container).unwrap();
@@ -102,7 +102,7 @@ async fn a_busy_loop_alone_under_a_quota_waits_for_its_quota() {
     let seen = |known: &Known| known.find(Group::ContainerThrottling, &container).is_some();
     known.listen_until(&mut talk, seen).await;
     let usage = known.find(Group::ContainerCpu, &container).unwrap();
-    let focus = wire::Focus { series: vec![usage.get()], thread_hz: 50 };
+    let focus = wire::Focus { series: vec![usage.get()], thread_hz: 50, raw_threads: false };
     talk.order(aggregator_message::Message::Focus(focus)).await;
     // Others may use this machine too: a second and a half of wait in which the quota is nearly all
     // of it must come, not the first one.

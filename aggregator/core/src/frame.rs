@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use berth::CpuList;
 pub use berth::usage::{
-    GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling,
+    GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadReading, ThreadUse,
+    Throttling,
 };
 
 use crate::{
@@ -94,4 +95,30 @@ pub struct Late {
     pub key: ContainerKey,
     /// What to add.
     pub add: ThreadUse,
+}
+
+/// What single threads of one container did, as they were read. No detector takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawThreads {
+    /// When they were read.
+    pub at: AxisNsec,
+    /// Since the reading before.
+    pub dt_nsec: u64,
+    /// Whose threads they are.
+    pub key: ContainerKey,
+    /// Who that is.
+    pub who: WhoRef,
+    /// CPUs that it may use; `None`: all of the node's, as far as is known.
+    pub cpus: Option<Arc<CpuList>>,
+    /// Those that ran or waited.
+    pub threads: Vec<ThreadReading>,
+    /// Readings of any container that are missing before this one.
+    pub lost: u64,
+}
+
+impl RawThreads {
+    /// Its memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(self.threads.as_slice())
+    }
 }

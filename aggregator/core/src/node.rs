@@ -12,6 +12,7 @@ mod hold;
 mod intake;
 mod orders;
 mod peaks;
+mod raw;
 mod subjects;
 mod tap;
 mod view;
@@ -24,6 +25,7 @@ use self::{
     frames::Frames,
     hold::Hold,
     orders::{FOCUS_THREAD_HZ, Pings},
+    raw::Raw,
     subjects::Subjects,
     tap::Tap,
 };
@@ -81,6 +83,7 @@ pub struct Node {
     frames: Frames,
     detector: Detector,
     tap: Tap,
+    raw: Raw,
     pings: Pings,
     changed: Vec<Episode>,
     models: Arc<[ModelState]>,
@@ -102,7 +105,7 @@ struct Stream {
     /// Its first record came, so every series that lives has been named.
     begun: bool,
     /// The Focus that was asked for.
-    focus: Option<Vec<SeriesId>>,
+    focus: Option<Order>,
 }
 
 /// A series that ended; the agent may name it again while it still has data of it.
@@ -140,6 +143,7 @@ impl Node {
             subjects: Subjects::default(),
             frames: Frames::default(),
             tap: Tap::default(),
+            raw: Raw::default(),
             pings: Pings::default(),
             changed: Vec::new(),
             models: Arc::default(),
@@ -317,11 +321,13 @@ impl Node {
         }
         let mut series = self.subjects.models();
         series.truncate(limits::FOCUS_SERIES);
-        if self.stream.focus.as_ref() == Some(&series) {
+        let raw_threads = self.raw.is_wanted();
+        let focus = Order::Focus { series, thread_hz: FOCUS_THREAD_HZ, raw_threads };
+        if self.stream.focus.as_ref() == Some(&focus) {
             return None;
         }
-        self.stream.focus = Some(series.clone());
-        Some(Order::Focus { series, thread_hz: FOCUS_THREAD_HZ })
+        self.stream.focus = Some(focus.clone());
+        Some(focus)
     }
 
     /// Nothing that was seen so far goes on.

@@ -133,6 +133,17 @@ impl Timeline {
         at
     }
 
+    /// Maps a time about as old as the newest tick in the way in which that was mapped, and has no effect
+    /// on what is mapped later.
+    pub fn near(&self, node_nsec: u64) -> AxisNsec {
+        match self.floor {
+            Some(Floor { at, node_nsec: Some(newest) }) => {
+                AxisNsec(at.0.saturating_add_signed(node_nsec.wrapping_sub(newest).cast_signed()))
+            }
+            Some(_) | None => self.ideal(node_nsec),
+        }
+    }
+
     /// A time of the axis by the node's clock; `None` before a ping is answered, or where the node's
     /// clock had not begun.
     pub fn unmap(&self, at: AxisNsec) -> Option<u64> {
@@ -257,6 +268,18 @@ mod tests {
         assert_eq!(ticks[0], first + Duration::from_millis(50));
         assert!(ticks.is_sorted_by(|a, b| a < b));
         assert_eq!(ticks[9], START + Duration::from_secs(1), "it has caught up");
+    }
+
+    #[test]
+    fn a_time_near_a_tick_lies_beside_it_and_moves_no_later_tick() {
+        let mut timeline = Timeline::default();
+        timeline.arrived(10 * SEC, START);
+        assert_eq!(timeline.near(10 * SEC), START, "before the first tick");
+        let tick = timeline.map(10 * SEC);
+        assert_eq!(timeline.near(10 * SEC), tick);
+        assert_eq!(timeline.near(10 * SEC - 40 * MSEC).0, tick.0 - 40 * MSEC);
+        assert_eq!(timeline.near(12 * SEC), tick + Duration::from_secs(2));
+        assert_eq!(timeline.map(10 * SEC + 100 * MSEC), tick + Duration::from_millis(100));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use berth::{
 
 use crate::{
     contention::Input,
-    frame::{ContainerUse, Frame, Late},
+    frame::{ContainerUse, Frame, Late, RawThreads},
     time::AxisNsec,
     who::{ContainerKey, Owner, Role, Who, WhoRef},
 };
@@ -37,7 +37,12 @@ impl Names {
             Entry::Container(container) => {
                 container.cpus.as_ref().map_or(0, |cpus| cpus.len() * size_of::<u32>())
             }
-            Entry::Header(_) | Entry::Frame(_) | Entry::Late(_) | Entry::Step(_) | Entry::Reset(_) => 0,
+            Entry::Header(_)
+            | Entry::Frame(_)
+            | Entry::Late(_)
+            | Entry::Step(_)
+            | Entry::Reset(_)
+            | Entry::RawThreads(_) => 0,
         };
         self.bytes += ROW_BYTES + bytes;
         let limit = limits::TRACE_NAMES_BYTES;
@@ -70,7 +75,7 @@ impl Encoder {
         let entry = match input {
             Input::Frame(frame) => {
                 for container in &frame.containers {
-                    entries.extend(self.introduce(container)?);
+                    entries.extend(self.introduce(container.key, &container.who, container.cpus.as_ref())?);
                 }
                 Entry::Frame(self.frame(frame))
             }
@@ -84,26 +89,45 @@ impl Encoder {
         Ok(entries)
     }
 
+    /// The same for what single threads did.
+    pub fn encode_threads(&mut self, raw: &RawThreads) -> Result<Vec<Entry>, ProtocolError> {
+        let RawThreads { at, dt_nsec, key, who, cpus, threads, lost } = raw;
+        let mut entries = self.introduce(*key, who, cpus.as_ref())?;
+        entries.push(Entry::RawThreads(trace::RawThreads {
+            at: self.since(*at),
+            key: key.0,
+            dt_nsec: *dt_nsec,
+            threads: threads.clone(),
+            lost: *lost,
+        }));
+        Ok(entries)
+    }
+
     fn since(&self, at: AxisNsec) -> SinceStart {
         SinceStart(at.0.wrapping_sub(self.start.0).cast_signed())
     }
 
     /// Nothing where it is known already.
-    fn introduce(&mut self, of: &ContainerUse) -> Result<Vec<Entry>, ProtocolError> {
-        let known = self.containers.get(&of.key);
-        if known.is_some_and(|(who, cpus)| *who == of.who && *cpus == of.cpus) {
+    fn introduce(
+        &mut self,
+        key: ContainerKey,
+        who: &WhoRef,
+        cpus: Option<&Arc<CpuList>>,
+    ) -> Result<Vec<Entry>, ProtocolError> {
+        let known = self.containers.get(&key);
+        if known.is_some_and(|(known_who, known_cpus)| known_who == who && known_cpus.as_ref() == cpus) {
             return Ok(Vec::new());
         }
         let mut entries = Vec::with_capacity(2);
         let next = u32::try_from(self.who.len()).unwrap_or(u32::MAX);
-        let index = *self.who.entry(Arc::clone(&of.who)).or_insert(next);
+        let index = *self.who.entry(Arc::clone(who)).or_insert(next);
         if index == next {
-            entries.push(Entry::Who(NamedWho { index, who: told(&of.who) }));
+            entries.push(Entry::Who(NamedWho { index, who: told(who) }));
         }
-        let cpus = of.cpus.as_deref().cloned();
-        entries.push(Entry::Container(trace::Container { key: of.key.0, who: index, cpus }));
+        let list = cpus.map(|cpus| CpuList::clone(cpus));
+        entries.push(Entry::Container(trace::Container { key: key.0, who: index, cpus: list }));
         entries.iter().try_for_each(|entry| self.names.add(entry))?;
-        self.containers.insert(of.key, (Arc::clone(&of.who), of.cpus.clone()));
+        self.containers.insert(key, (Arc::clone(who), cpus.cloned()));
         Ok(entries)
     }
 
@@ -154,8 +178,8 @@ impl Decoder {
         &self.header
     }
 
-    /// The input that an entry stands for; `None` where it only names somebody. Errors: it speaks of
-    /// somebody who was not named, or the trace names too many.
+    /// The input that an entry stands for; `None` where it only names somebody, or tells of single
+    /// threads. Errors: it speaks of somebody who was not named, or the trace names too many.
     pub fn decode(&mut self, entry: Entry) -> Result<Option<Input>, ProtocolError> {
         match entry {
             Entry::Header(_) => {
@@ -165,10 +189,13 @@ impl Decoder {
                 return Err(invalid("who.index", index, "the next number"));
             }
             Entry::Who(_) | Entry::Container(_) => self.names.add(&entry)?,
-            Entry::Frame(_) | Entry::Late(_) | Entry::Step(_) | Entry::Reset(_) => {}
+            Entry::RawThreads(raw) if !self.containers.contains_key(&raw.key) => {
+                return Err(invalid("raw_threads.key", raw.key.get(), "one that was named before"));
+            }
+            Entry::Frame(_) | Entry::Late(_) | Entry::Step(_) | Entry::Reset(_) | Entry::RawThreads(_) => {}
         }
         Ok(match entry {
-            Entry::Header(_) => None,
+            Entry::Header(_) | Entry::RawThreads(_) => None,
             Entry::Who(NamedWho { who, .. }) => {
                 self.who.push(Arc::new(heard(who)));
                 None

@@ -11,8 +11,8 @@ use berth::{
 use berth_core::{
     contention::Input,
     frame::{
-        ContainerUse, Frame, GpuUse, GpuUser, IoUse, Late, Limits, NodeUse, Pressure, QuotaUse, Reclaim,
-        ThreadUse, Throttling,
+        ContainerUse, Frame, GpuUse, GpuUser, IoUse, Late, Limits, NodeUse, Pressure, QuotaUse, RawThreads,
+        Reclaim, ThreadReading, ThreadUse, Throttling,
     },
     time::AxisNsec,
     trace::{Decoder, Encoder},
@@ -33,7 +33,14 @@ fn header(start_unix_nsec: u64) -> Entry {
         hidden_processes: 0,
     };
     let (berth_version, node) = ("0.1.0".to_owned(), NodeName::new("node-1").unwrap());
-    Entry::Header(Box::new(Header { berth_version, node, facts, start_unix_nsec, named: true }))
+    Entry::Header(Box::new(Header {
+        berth_version,
+        node,
+        facts,
+        start_unix_nsec,
+        named: true,
+        threads: false,
+    }))
 }
 
 /// Through the file's form and back.
@@ -249,6 +256,35 @@ fn whoever_was_named_once_is_not_named_again() {
     assert_eq!(["a", "a", "b", "a"].map(&mut count), [3, 1, 3, 2], "a key that means another is told");
 }
 
+fn raw_of(pod: &str) -> RawThreads {
+    let Input::Frame(frame) = frame_of(pod) else { panic!("it is a frame") };
+    let ContainerUse { key, who, cpus, .. } = frame.containers.into_iter().next().unwrap();
+    let threads = vec![ThreadReading { tid: 7, run_nsec: 5, wait_nsec: u64::MAX }];
+    RawThreads { at: AxisNsec(3), dt_nsec: 2, key, who, cpus, threads, lost: 4 }
+}
+
+#[test]
+fn single_threads_name_whose_they_are_and_a_replay_passes_over_them() {
+    let mut encoder = Encoder::new(AxisNsec(1));
+    let count = |entries: Result<Vec<Entry>, _>| entries.map(|entries: Vec<Entry>| entries.len());
+    assert_eq!(count(encoder.encode_threads(&raw_of("a"))), Ok(3));
+    assert_eq!(count(encoder.encode_threads(&raw_of("a"))), Ok(1));
+    let input = frame_of("a");
+    assert_eq!(count(encoder.encode(&input)), Ok(1), "the detector's own container is named by then");
+
+    let (mut with, mut without) = (Encoder::new(AxisNsec(1)), Encoder::new(AxisNsec(1)));
+    let entries = [with.encode_threads(&raw_of("a")), with.encode(&input), with.encode_threads(&raw_of("a"))];
+    let entries: Vec<Entry> = entries.into_iter().flat_map(Result::unwrap).collect();
+    let Some(Entry::RawThreads(raw)) = entries.last().cloned() else { panic!("{entries:?}") };
+    assert_eq!((raw.at.0, raw.key.get(), raw.dt_nsec, raw.lost), (2, 1, 2, 4));
+    assert_eq!(raw.threads, raw_of("a").threads);
+    let inputs = |entries: Vec<Entry>| -> Vec<Input> {
+        let mut decoder = Decoder::new(header(1)).unwrap();
+        entries.into_iter().filter_map(|entry| decoder.decode(entry).unwrap()).collect()
+    };
+    assert_eq!(inputs(entries), inputs(without.encode(&input).unwrap()));
+}
+
 fn named(index: u32, cgroup: &str) -> Entry {
     let entries = Encoder::new(AxisNsec(0)).encode(&frame_of("a")).unwrap();
     let Some(Entry::Who(mut named)) = entries.into_iter().next() else { panic!("nobody is named") };
@@ -261,12 +297,14 @@ fn named(index: u32, cgroup: &str) -> Entry {
 fn what_speaks_of_a_stranger_is_refused() {
     let container = |who| Entry::Container(Container { key: SeriesId::new(1).unwrap(), who, cpus: None });
     let frame = Encoder::new(AxisNsec(0)).encode(&frame_of("a")).unwrap().pop().unwrap();
+    let raw = Encoder::new(AxisNsec(0)).encode_threads(&raw_of("a")).unwrap().pop().unwrap();
     for (field, entries) in [
         ("header", vec![header(0)]),
         ("who.index", vec![named(1, "/a")]),
         ("who.index", vec![named(0, "/a"), named(0, "/a")]),
         ("container.who", vec![named(0, "/a"), container(1)]),
         ("frame.containers.key", vec![frame]),
+        ("raw_threads.key", vec![raw]),
     ] {
         let mut decoder = Decoder::new(header(0)).unwrap();
         let refused = entries.into_iter().find_map(|entry| decoder.decode(entry).err()).unwrap();

@@ -13,6 +13,6 @@ mod waits;
 
 pub(crate) use nodes::Nodes;
 pub(crate) use owner::Published;
-pub(crate) use recorders::Inputs;
+pub(crate) use recorders::{Round, recorder};
 pub(crate) use service::IngestService;
 pub(crate) use waits::{SETTLED, Waits};

@@ -20,12 +20,11 @@ use tonic::Status;
 
 use super::{
     owner::{Handle, Published, Session, Setting, owner},
-    recorders::Inputs,
+    recorders::Recorder,
 };
 use crate::{
     clock::Clock,
     counters::Counters,
-    downlink::Sender,
     journal::Journal,
     kubernetes::{Directory, View},
     tasks::Tasks,
@@ -88,7 +87,7 @@ impl Nodes {
 
     /// What is published of a node, whose detector's input goes to this recorder from now on. Errors: no
     /// agent of it was heard.
-    pub(crate) async fn record(&self, name: &NodeName, to: Sender<Inputs>) -> Result<Published, Status> {
+    pub(crate) async fn record(&self, name: &NodeName, to: Recorder) -> Result<Published, Status> {
         let known = self.lock().get(name).map(|entry| Arc::clone(&entry.handle));
         let mend = "berth status lists the nodes that report";
         let unheard = || Status::not_found(format!("no agent of node {name} was heard: {mend}"));

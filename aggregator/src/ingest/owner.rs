@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use berth::{Hello, NodeName, ProtocolError, Record, Series};
+use berth::{Hello, NodeName, ProtocolError, RawThreads, Record, Series};
 use berth_core::{
     history::SubjectId,
     node::{Node, NodeLimits, NodeView, Order},
@@ -28,7 +28,7 @@ use tokio::{
 use tonic::{Code, Status};
 
 use super::{
-    recorders::{Inputs, Recorders},
+    recorders::{Recorder, Recorders},
     waits::{WaitMeter, Waits},
 };
 use crate::{clock::Clock, counters::Counters, downlink::Sender, journal::Journal, kubernetes::Directory};
@@ -55,6 +55,8 @@ pub(super) enum Event {
     Series(Box<Series>),
     /// A record came.
     Record(Record, AxisNsec),
+    /// What single threads did.
+    RawThreads(RawThreads),
     /// A ping that left then was answered.
     Pong(AxisNsec, Pong, AxisNsec),
     /// It has ended, or is to be ended with this status.
@@ -75,7 +77,7 @@ pub(crate) struct Published {
 pub(super) struct Handle {
     pub(super) events: mpsc::Sender<(Session, Event)>,
     /// Who wants to record what its detector takes.
-    pub(super) recorders: mpsc::Sender<Sender<Inputs>>,
+    pub(super) recorders: mpsc::Sender<Recorder>,
     pub(super) published: watch::Receiver<Published>,
 }
 
@@ -113,7 +115,7 @@ pub(super) struct Owner {
     node: Node,
     setting: Setting,
     inbox: mpsc::Receiver<(Session, Event)>,
-    newcomers: mpsc::Receiver<Sender<Inputs>>,
+    newcomers: mpsc::Receiver<Recorder>,
     recording: Recorders,
     publish: watch::Sender<Published>,
     waits: WaitMeter,
@@ -166,6 +168,7 @@ impl Owner {
                 let taken = self.node.record(record, at);
                 self.judge(taken, now);
             }
+            Event::RawThreads(raw) => self.node.raw_threads(raw),
             Event::Pong(ping_sent, pong, at) => self.node.pong(ping_sent, pong, at),
             Event::Detach(end) => self.detach(end, now),
         }

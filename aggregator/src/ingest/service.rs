@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth::{
-    Batch, Correction, Gap, Hello, ProtocolError, Record, Retire, Series, limits,
+    Batch, Correction, Gap, Hello, ProtocolError, RawThreads, Record, Retire, Series, limits,
     wire::{self, agent_message::Message, aggregator_message, ingest_server::Ingest},
 };
 use berth_core::{node::Order, time::AxisNsec, timeline::Pong};
@@ -79,6 +79,7 @@ fn said(message: wire::AgentMessage, now: AxisNsec) -> Result<Said, ProtocolErro
         Message::Retire(retire) => record(Record::Retire(Retire::try_from(retire)?)),
         Message::Gap(gap) => record(Record::Gap(Gap::try_from(gap)?)),
         Message::Pong(pong) => Said::Pong(pong),
+        Message::RawThreads(raw) => Said::Event(Event::RawThreads(RawThreads::try_from(raw)?)),
     })
 }
 
@@ -99,9 +100,10 @@ fn outgoing(pings: PingLog, clock: Clock) -> impl FnMut(Order) -> Result<wire::A
     move |order| {
         let message = match order {
             Order::Resume(from) => Message::Resume(wire::Resume { from_seq: from.get() }),
-            Order::Focus { series, thread_hz } => Message::Focus(wire::Focus {
+            Order::Focus { series, thread_hz, raw_threads } => Message::Focus(wire::Focus {
                 series: series.into_iter().map(berth::SeriesId::get).collect(),
                 thread_hz,
+                raw_threads,
             }),
             Order::Rate { tick_hz } => Message::Rate(wire::Rate { tick_hz }),
             Order::Ping { id } => {

@@ -1,8 +1,8 @@
 //! What a node's detector takes, for those who record it.
 //!
 //! Invariant: a recording holds everything from its start on, in its order, or it ends with the
-//! reason. Names leave only where they were asked for. Bounded: recordings at once, and what waits
-//! for each.
+//! reason. Names, and single threads, leave only where they were asked for. Bounded: recordings at
+//! once; what waits for each is where it comes from.
 
 use std::{
     collections::VecDeque,
@@ -25,17 +25,13 @@ use tonic::{Request, Response, Status};
 use super::pseudonyms::Pseudonyms;
 use crate::{
     clock::Clock,
-    downlink::{Downlink, downlink},
-    ingest::{Inputs, Nodes, Published},
+    downlink::Downlink,
+    ingest::{Nodes, Published, Round, recorder},
     tasks::{Stop, stopping},
 };
 
-/// Recordings at once: each may keep the rounds that wait for it in memory.
+/// Recordings at once: each may keep 32 MiB of rounds that wait for it in memory.
 const RECORDINGS: usize = 4;
-
-/// Rounds of the owner that wait for one recording: 6 s of a node at its usual five a second, which
-/// for 300 containers at 10 Hz are 7 MB.
-const ROUNDS_WAITING: usize = 32;
 
 /// The node's name where names are not asked for.
 const SOME_NODE: &str = "node-1";
@@ -58,7 +54,7 @@ impl TraceService {
 
 /// Entries as they come, until the client has enough or the aggregator stops.
 pub(crate) struct Recording {
-    inputs: Downlink<Inputs, Vec<Entry>>,
+    rounds: Downlink<Round, Vec<Entry>>,
     /// What of the last round was not asked for yet.
     ready: VecDeque<Entry>,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -75,7 +71,7 @@ impl Recording {
             if let Some(entry) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(entry)));
             }
-            match ready!(Pin::new(&mut self.inputs).poll_next(context)) {
+            match ready!(Pin::new(&mut self.rounds).poll_next(context)) {
                 Some(Ok(entries)) => self.ready.extend(entries),
                 Some(Err(status)) => return Poll::Ready(Some(Err(status))),
                 None => return Poll::Ready(None),
@@ -98,15 +94,17 @@ impl Stream for Recording {
 }
 
 /// A round as entries, with names or without.
-fn entries(start: AxisNsec, named: bool) -> impl FnMut(Inputs) -> Result<Vec<Entry>, Status> {
+fn entries(start: AxisNsec, named: bool) -> impl FnMut(Round) -> Result<Vec<Entry>, Status> {
     let mut encoder = Encoder::new(start);
     let mut pseudonyms = (!named).then(Pseudonyms::default);
-    move |inputs| {
+    let too_many = |error| Status::resource_exhausted(format!("{error}: begin another trace"));
+    move |Round { inputs, threads, .. }| {
         let mut entries = Vec::new();
         for input in &*inputs {
-            let encoded = encoder.encode(input);
-            let too_many = |error| Status::resource_exhausted(format!("{error}: begin another trace"));
-            entries.extend(encoded.map_err(too_many)?);
+            entries.extend(encoder.encode(input).map_err(too_many)?);
+        }
+        for raw in &*threads {
+            entries.extend(encoder.encode_threads(raw).map_err(too_many)?);
         }
         for entry in &mut entries {
             if let (Entry::Who(NamedWho { who, .. }), Some(pseudonyms)) = (entry, &mut pseudonyms) {
@@ -117,9 +115,13 @@ fn entries(start: AxisNsec, named: bool) -> impl FnMut(Inputs) -> Result<Vec<Ent
     }
 }
 
-fn header(node: &Published, start: AxisNsec, named: bool) -> Result<Entry, Status> {
+fn header(node: &Published, start: AxisNsec, named: bool, threads: bool) -> Result<Entry, Status> {
     let agent = node.view.agent.as_ref();
     let agent = agent.ok_or_else(|| Status::not_found("its agent has not said hello yet: try again"))?;
+    if threads && !agent.facts.thread_waits {
+        let why = "its agent can read no thread's wait there: record without single threads";
+        return Err(Status::failed_precondition(why));
+    }
     let some_node = || NodeName::new(SOME_NODE).expect("it is a valid name");
     Ok(Entry::Header(Box::new(Header {
         berth_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -127,6 +129,7 @@ fn header(node: &Published, start: AxisNsec, named: bool) -> Result<Entry, Statu
         facts: agent.facts.clone(),
         start_unix_nsec: start.0,
         named,
+        threads,
     })))
 }
 
@@ -138,17 +141,17 @@ impl Traces for TraceService {
         &self,
         request: Request<wire::RecordTraceRequest>,
     ) -> Result<Response<Self::RecordStream>, Status> {
-        let wire::RecordTraceRequest { node, names } = request.into_inner();
+        let wire::RecordTraceRequest { node, names, threads } = request.into_inner();
         let node = NodeName::new(node)?;
         let taken = format!("{RECORDINGS} traces are being recorded: wait for one to end");
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| Status::resource_exhausted(taken))?;
         let start = self.clock.now();
-        let (to, inputs) = downlink(ROUNDS_WAITING, entries(start, names));
+        let (to, rounds) = recorder(threads, entries(start, names));
         let published = self.nodes.record(&node, to).await?;
-        let ready = VecDeque::from([header(&published, start, names)?]);
+        let ready = VecDeque::from([header(&published, start, names, threads)?]);
         let mut stop = self.stop.clone();
         let stop = Box::pin(async move { stop.asked().await });
-        Ok(Response::new(Recording { inputs, ready, stop, ended: false, _place: place }))
+        Ok(Response::new(Recording { rounds, ready, stop, ended: false, _place: place }))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) struct Heard {
     pub(crate) resume: Option<u64>,
     pub(crate) focus: Option<Vec<u32>>,
+    pub(crate) raw_threads: bool,
     pub(crate) end: Option<Status>,
 }
 
@@ -101,7 +102,10 @@ async fn converse(
     while let Some(order) = orders.message().await? {
         match order.message.unwrap() {
             Down::Resume(resume) => heard.lock().unwrap().resume = Some(resume.from_seq),
-            Down::Focus(focus) => heard.lock().unwrap().focus = Some(focus.series),
+            Down::Focus(focus) => {
+                let mut heard = heard.lock().unwrap();
+                (heard.focus, heard.raw_threads) = (Some(focus.series), focus.raw_threads);
+            }
             Down::Rate(_) => {}
             Down::Ping(ping) => {
                 let now = boottime_nsec();

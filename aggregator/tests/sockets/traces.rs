@@ -1,8 +1,8 @@
 //! Traces: what a detector takes, recorded while it says what it finds, and replayed.
 
 use berth::{
-    trace::{Entry, Header},
-    wire,
+    trace::{ContainerUse, Entry, Header},
+    wire::{self, agent_message},
 };
 use berth_core::{
     contention::{Cause, Episode, Input, Replay},
@@ -13,7 +13,7 @@ use tonic::{Code, Streaming};
 
 use crate::{
     agent::Agent,
-    scene::{ROSTER, Scene, TICKS_PER_BATCH},
+    scene::{ROSTER, Scene, TICK_NSEC, TICKS_PER_BATCH},
     server::{Server, until, within},
 };
 
@@ -23,8 +23,12 @@ const BATCHES: u64 = 150;
 /// Batches that are sent before what came of them is read: no recorder falls behind by them.
 const BATCHES_AT_ONCE: u64 = 10;
 
-async fn record(server: &Server, names: bool) -> Streaming<wire::TraceEntry> {
-    let request = wire::RecordTraceRequest { node: "node-1".to_owned(), names };
+fn request(node: &str, names: bool, threads: bool) -> wire::RecordTraceRequest {
+    wire::RecordTraceRequest { node: node.to_owned(), names, threads }
+}
+
+async fn record(server: &Server, names: bool, threads: bool) -> Streaming<wire::TraceEntry> {
+    let request = request("node-1", names, threads);
     server.traces().record(request).await.unwrap().into_inner()
 }
 
@@ -37,7 +41,7 @@ async fn recorded(server: &Server, names: bool) -> (Header, Vec<Entry>) {
     let scene = Scene::new("node-1", BATCHES, 100..180);
     let agent = Agent::hello(&server.channel, scene.hello(1, 1)).await;
     agent.resumed().await;
-    let mut stream = record(server, names).await;
+    let mut stream = record(server, names, false).await;
     let first = next(&mut stream).await;
     let Entry::Header(header) = first.clone() else { panic!("the first entry is {first:?}") };
     agent.name_series().await;
@@ -162,7 +166,7 @@ async fn without_names_a_trace_names_nobody_and_gives_the_same_verdict() {
 async fn a_node_that_nobody_heard_of_and_one_recording_too_many_are_refused() {
     let server = Server::start(ROSTER).await;
     let ask = |node: &str| {
-        let request = wire::RecordTraceRequest { node: node.to_owned(), names: false };
+        let request = request(node, false, false);
         let mut traces = server.traces();
         async move { traces.record(request).await }
     };
@@ -185,7 +189,7 @@ async fn a_node_that_nobody_heard_of_and_one_recording_too_many_are_refused() {
 async fn a_recording_ends_with_the_aggregator_and_says_why() {
     let server = Server::start(ROSTER).await;
     let _agent = Agent::play(&server.channel, &Scene::new("node-1", 1, 0..0), 1).await;
-    let mut stream = record(&server, true).await;
+    let mut stream = record(&server, true, false).await;
     assert!(matches!(next(&mut stream).await, Entry::Header(_)));
     server.aggregator.stop().await;
     let end = within("the end", async {
@@ -197,4 +201,98 @@ async fn a_recording_ends_with_the_aggregator_and_says_why() {
         }
     });
     assert_eq!(end.await.unwrap_err().code(), Code::Unavailable);
+}
+
+/// What thread 41 of the model did around a tick of the scene.
+fn raw(scene: &Scene, tick: u64) -> agent_message::Message {
+    let threads = wire::ThreadReadings { tid: vec![41], run_nsec: vec![tick], wait_nsec: vec![9] };
+    let at_nsec = scene.began_nsec + tick * TICK_NSEC;
+    let of = wire::ContainerThreads { series: 4, at_nsec, dt_nsec: 20_000_000, threads: Some(threads) };
+    agent_message::Message::RawThreads(wire::RawThreads { lost: 0, containers: vec![of] })
+}
+
+fn is_raw(entry: &Entry) -> bool {
+    matches!(entry, Entry::RawThreads(_))
+}
+
+/// What each tick says of its containers.
+fn frames(entries: &[Entry]) -> Vec<(u64, &[ContainerUse])> {
+    let frames = entries.iter().filter_map(|entry| match entry {
+        Entry::Frame(frame) => Some((frame.tick, frame.containers.as_slice())),
+        _ => None,
+    });
+    frames.collect()
+}
+
+async fn hears_raw(agent: &Agent, asked: bool) {
+    until("the Focus", || async { (agent.heard().raw_threads == asked).then_some(()) }).await;
+}
+
+/// The entries up to a frame's tick.
+async fn until_tick(entries: &mut Streaming<wire::TraceEntry>, last: u64) -> Vec<Entry> {
+    let mut heard = Vec::new();
+    loop {
+        heard.push(next(entries).await);
+        if matches!(heard.last(), Some(Entry::Frame(frame)) if frame.tick == last) {
+            return heard;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_threads_reach_the_recording_that_asked_for_them_and_end_with_it() {
+    let server = Server::start(ROSTER).await;
+    let scene = Scene::new("node-1", 20, 0..0);
+    let agent = Agent::hello(&server.channel, scene.hello(1, 1)).await;
+    agent.resumed().await;
+    let mut plain = record(&server, false, false).await;
+    agent.name_series().await;
+    agent.batches(&scene, 1..=1).await;
+    until("the Focus", || async { agent.heard().focus }).await;
+    assert!(!agent.heard().raw_threads);
+    // Nobody asked for these.
+    agent.say(raw(&scene, 1)).await;
+    agent.batches(&scene, 2..=2).await;
+    assert!(!until_tick(&mut plain, 3).await.iter().any(is_raw));
+
+    let mut threads = record(&server, false, true).await;
+    let Entry::Header(header) = next(&mut threads).await else { panic!("the first entry is a header") };
+    assert!(header.threads);
+    hears_raw(&agent, true).await;
+    agent.say(raw(&scene, 5)).await;
+    agent.batches(&scene, 3..=3).await;
+    agent.say(raw(&scene, 6)).await;
+    agent.batches(&scene, 4..=4).await;
+    let (mut with, without) = (until_tick(&mut threads, 7).await, until_tick(&mut plain, 7).await);
+    // What single threads did comes behind the ticks of its round.
+    while with.iter().filter(|entry| is_raw(entry)).count() < 2 {
+        with.push(next(&mut threads).await);
+    }
+    let read = with.iter().filter_map(|entry| match entry {
+        Entry::RawThreads(raw) => Some((raw.key.get(), raw.threads[0].tid, raw.threads[0].run_nsec)),
+        _ => None,
+    });
+    assert_eq!(read.collect::<Vec<_>>(), [(2, 41, 5), (2, 41, 6)]);
+    assert_eq!(frames(&with), frames(&without), "the detector's input is the same");
+
+    drop(threads);
+    hears_raw(&agent, false).await;
+    agent.say(raw(&scene, 9)).await;
+    for seq in 5..=6 {
+        agent.batches(&scene, seq..=seq).await;
+        let without = until_tick(&mut plain, seq * TICKS_PER_BATCH - 1).await;
+        assert!(!without.iter().any(is_raw), "the other recording did not ask for them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_threads_wait_can_be_read_a_recording_of_them_is_refused() {
+    let server = Server::start(ROSTER).await;
+    let mut hello = Scene::new("node-1", 1, 0..0).hello(1, 1);
+    hello.facts.as_mut().unwrap().thread_waits = false;
+    let agent = Agent::hello(&server.channel, hello).await;
+    agent.resumed().await;
+    let refused = server.traces().record(request("node-1", false, true)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(server.traces().record(request("node-1", false, false)).await.is_ok());
 }

@@ -14,7 +14,9 @@ pub use file::{Reader, TraceError, Writer, read};
 const EXAMPLES: &str = "Examples:\n  # Forty seconds of the only node that reports\n  \
     berth trace record -o node.trace --for 40s\n\n  \
     # One of several, until Ctrl-C, with the names of its pods\n  \
-    berth trace record -o node.trace --node node-1 --names";
+    berth trace record -o node.trace --node node-1 --names\n\n  \
+    # What each thread of its models does, too\n  \
+    berth trace record -o node.trace --for 10s --threads";
 
 /// Subcommands of `berth trace`.
 #[derive(Debug, clap::Args)]

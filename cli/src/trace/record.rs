@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use berth::trace::{Entry, Header};
+use berth::trace::{Entry, Header, RawThreads};
 use berth::wire;
 use indicatif::ProgressBar;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// stand for them.
     #[arg(long)]
     names: bool,
+    /// Add what each thread of the models does, as its agent reads it 50 times a second: thread numbers, CPU
+    /// time and run-queue wait, and never a name. The verdicts stay the same.
+    #[arg(long)]
+    threads: bool,
     /// How long to record; otherwise until Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
     duration: Option<Duration>,
@@ -69,8 +73,9 @@ pub(super) async fn run(
     };
     let mut writer = Writer::create(&part).with_context(|| format!("write {}", part.display()))?;
     let bar = output.bar(0, SPINNER);
+    let mut threads = Threads { asked: args.threads, ..Threads::default() };
     let recorded = tokio::select! {
-        ended = record(entries, &mut writer, &bar, output) => Err(ended),
+        ended = record(entries, &mut writer, &mut threads, &bar, output) => Err(ended),
         () = requests.next() => Ok(if args.duration.is_none() { Exit::Done } else { Exit::Stopped }),
         () = after(args.duration) => Ok(Exit::Done),
     };
@@ -82,6 +87,7 @@ pub(super) async fn run(
             std::fs::rename(&part, &file)
                 .with_context(|| format!("rename {} to {}", part.display(), file.display()))?;
             output.note(&format!("{}: {} in {bytes} bytes", file.display(), text::duration(took)));
+            threads.say(output);
             Ok(exit)
         }
         Err(Ended::Output(error)) => Err(error).with_context(|| format!("write {}", part.display())),
@@ -116,7 +122,8 @@ async fn begin(
         }
         None => server.only_node().await?,
     };
-    let asked = server.traces().record(wire::RecordTraceRequest { node, names: args.names }).await;
+    let request = wire::RecordTraceRequest { node, names: args.names, threads: args.threads };
+    let asked = server.traces().record(request).await;
     let entries = asked.map_err(|status| server.failure(&status))?.into_inner();
     Ok((server, entries))
 }
@@ -134,10 +141,39 @@ enum Ended {
     Output(std::io::Error),
 }
 
+/// What became of the single threads that were asked for.
+#[derive(Debug, Default)]
+struct Threads {
+    asked: bool,
+    /// Of one thread each.
+    readings: u64,
+    lost: u64,
+}
+
+impl Threads {
+    fn hear(&mut self, raw: &RawThreads) {
+        let readings = u64::try_from(raw.threads.len()).unwrap_or(u64::MAX);
+        self.readings = self.readings.saturating_add(readings);
+        self.lost = self.lost.saturating_add(raw.lost);
+    }
+
+    fn say(&self, output: &Output) {
+        let Self { asked, readings, lost } = *self;
+        if asked && readings == 0 {
+            output.note(
+                "no thread was seen: no model ran there (see berth roles), or the agent or the aggregator is older",
+            );
+        } else if lost > 0 {
+            output.note(&format!("{lost} readings of threads are missing beside {readings}"));
+        }
+    }
+}
+
 /// Writes entries until there are no more.
 async fn record(
     mut entries: Streaming<wire::TraceEntry>,
     writer: &mut Writer,
+    threads: &mut Threads,
     bar: &ProgressBar,
     output: &Output,
 ) -> Ended {
@@ -149,8 +185,10 @@ async fn record(
             entry = entries.message() => match entry {
                 Ok(Some(entry)) => match Entry::try_from(entry) {
                     Ok(entry) => {
-                        if let Entry::Header(header) = &entry {
-                            introduce(header, bar, output);
+                        match &entry {
+                            Entry::Header(header) => introduce(header, bar, output),
+                            Entry::RawThreads(raw) => threads.hear(raw),
+                            _ => {}
                         }
                         writer.write(entry)
                     }
@@ -172,7 +210,8 @@ async fn record(
 
 fn introduce(header: &Header, bar: &ProgressBar, output: &Output) {
     let names = if header.named { "with names" } else { "without names" };
-    bar.suspend(|| output.note(&format!("recording {} {names}", plain(header.node.as_str()))));
+    let threads = if header.threads { ", thread by thread" } else { "" };
+    bar.suspend(|| output.note(&format!("recording {} {names}{threads}", plain(header.node.as_str()))));
 }
 
 fn usage(message: impl Into<String>) -> Failure {

@@ -8,11 +8,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use berth::trace::{Entry, Header};
+use berth::trace::{Entry, Header, RawThreads};
 use berth::{CgroupVersion, NodeFacts, NodeName, wire};
 use berth_cli::trace::{TraceError, Writer, read};
 use berth_core::contention::Input;
-use berth_core::frame::{Frame, Late, Limits, Pressure, ThreadUse, Throttling};
+use berth_core::frame::{Frame, Late, Limits, Pressure, ThreadReading, ThreadUse, Throttling};
 use berth_core::trace::Encoder;
 use berth_core::who::Role;
 use flate2::Compression;
@@ -37,7 +37,14 @@ fn header() -> Entry {
         hidden_processes: 0,
     };
     let (berth_version, node) = ("0.1.0".to_owned(), NodeName::new("node-1").unwrap());
-    Entry::Header(Box::new(Header { berth_version, node, facts, start_unix_nsec: START.0, named: true }))
+    Entry::Header(Box::new(Header {
+        berth_version,
+        node,
+        facts,
+        start_unix_nsec: START.0,
+        named: true,
+        threads: false,
+    }))
 }
 
 /// What a real node would have told beside the simulator's figures, so that the golden trace has a
@@ -86,6 +93,24 @@ fn write(path: &Path) {
     writer.finish().unwrap();
 }
 
+/// The same trace, in which single threads were recorded too.
+fn entries_with_threads() -> Vec<Entry> {
+    let mut with = Vec::new();
+    for mut entry in entries() {
+        let mut raw = None;
+        if let Entry::Header(header) = &mut entry {
+            header.threads = true;
+        } else if let Entry::Frame(frame) = &entry {
+            let threads = vec![ThreadReading { tid: 4_711, run_nsec: 5_000_000, wait_nsec: 1_000_000 }];
+            let (at, key) = (frame.at, frame.containers[0].key);
+            raw = Some(Entry::RawThreads(RawThreads { at, key, dt_nsec: 20_000_000, threads, lost: 1 }));
+        }
+        with.push(entry);
+        with.extend(raw);
+    }
+    with
+}
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/traces").join(name)
 }
@@ -128,6 +153,23 @@ fn a_replay_is_a_table_an_episode_a_line_or_each_revision() {
     assert_eq!(replay(&trace, &["-o", "name"]).stdout, "pod/model-0\n");
 }
 
+#[test]
+fn the_verdicts_of_a_trace_with_single_threads_are_the_same_to_the_byte() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("threads.trace");
+    let mut writer = Writer::create(&path).unwrap();
+    for entry in entries_with_threads() {
+        writer.write(entry).unwrap();
+    }
+    writer.finish().unwrap();
+    for flags in [&["-o", "json"][..], &["--revisions", "-o", "json"]] {
+        let (with, without) = (replay(&path, flags), replay(&fixture("scanner.trace"), flags));
+        assert_eq!((with.code, with.stderr.as_str()), (Some(0), ""));
+        assert!(!with.stdout.is_empty());
+        assert_eq!(with.stdout, without.stdout);
+    }
+}
+
 struct Recorder {
     dir: TempDir,
     aggregator: Aggregator,
@@ -135,8 +177,12 @@ struct Recorder {
 
 impl Recorder {
     fn start(trace_end: Option<Status>) -> Self {
+        Self::of(entries(), trace_end)
+    }
+
+    fn of(entries: Vec<Entry>, trace_end: Option<Status>) -> Self {
         let node = wire::NodeStatus { node: "node-1".to_owned(), ..wire::NodeStatus::default() };
-        let trace = entries().into_iter().map(wire::TraceEntry::from).collect();
+        let trace = entries.into_iter().map(wire::TraceEntry::from).collect();
         let script = Script { nodes: vec![node], trace, trace_end, ..Script::default() };
         Self { dir: TempDir::new().unwrap(), aggregator: Aggregator::start(script) }
     }
@@ -168,6 +214,19 @@ fn a_recording_for_some_time_is_a_whole_file_of_all_that_came() {
     assert!(ended.stdout.is_empty() && ended.stderr.contains("node.trace: 1."), "{}", ended.stderr);
     assert_eq!(held(&recorder.file()), inputs());
     assert!(!recorder.part().try_exists().unwrap());
+}
+
+#[test]
+fn single_threads_are_asked_for_by_flag_and_what_is_missing_of_them_is_said() {
+    let recorder = Recorder::of(entries_with_threads(), None);
+    let ended = run(recorder.command(&["--threads", "--for", "1s"]));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("recording node-1 with names, thread by thread"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("200 readings of threads are missing beside 200"), "{}", ended.stderr);
+    assert_eq!(held(&recorder.file()), inputs());
+    let older = Recorder::start(None);
+    let ended = run(older.command(&["--threads", "--for", "1s"]));
+    assert!(ended.stderr.contains("no thread was seen"), "{}", ended.stderr);
 }
 
 #[test]

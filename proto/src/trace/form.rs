@@ -3,10 +3,11 @@
 use prost::Message as _;
 
 use super::{
-    Container, ContainerUse, Entry, FORMAT, Frame, Header, Late, NamedWho, Owner, Role, SinceStart, Who,
+    Container, ContainerUse, Entry, FORMAT, Frame, Header, Late, NamedWho, Owner, RawThreads, Role,
+    SinceStart, Who,
 };
 use crate::{
-    CpuList, NodeName, ProtocolError, SeriesId, limits,
+    CpuList, NodeName, ProtocolError, SeriesId, limits, raw,
     usage::{GpuUse, GpuUser, IoUse, Limits, NodeUse, Pressure, QuotaUse, Reclaim, ThreadUse, Throttling},
     wire,
 };
@@ -60,6 +61,7 @@ impl TryFrom<wire::TraceEntry> for Entry {
             Wire::Late(late) => Self::Late(late.try_into()?),
             Wire::Step(step) => Self::Step(SinceStart(step.since_start_nsec)),
             Wire::Reset(reset) => Self::Reset(SinceStart(reset.since_start_nsec)),
+            Wire::RawThreads(threads) => Self::RawThreads(threads.try_into()?),
         })
     }
 }
@@ -78,6 +80,7 @@ impl From<Entry> for wire::TraceEntry {
             }
             Entry::Step(SinceStart(since_start_nsec)) => Wire::Step(wire::TraceStep { since_start_nsec }),
             Entry::Reset(SinceStart(since_start_nsec)) => Wire::Reset(wire::TraceReset { since_start_nsec }),
+            Entry::RawThreads(threads) => Wire::RawThreads(threads.into()),
         };
         Self { entry: Some(entry) }
     }
@@ -97,6 +100,7 @@ impl TryFrom<wire::TraceHeader> for Header {
             facts: wire.facts.ok_or(ProtocolError::Missing { field: "header.facts" })?.try_into()?,
             start_unix_nsec: wire.start_unix_nsec,
             named: wire.named,
+            threads: wire.threads,
         })
     }
 }
@@ -110,6 +114,7 @@ impl From<Header> for wire::TraceHeader {
             facts: Some(header.facts.into()),
             start_unix_nsec: header.start_unix_nsec,
             named: header.named,
+            threads: header.threads,
         }
     }
 }
@@ -315,6 +320,27 @@ impl TryFrom<wire::TraceLate> for Late {
     fn try_from(wire: wire::TraceLate) -> Result<Self, ProtocolError> {
         let add = wire.add.ok_or(ProtocolError::Missing { field: "late.add" })?.into();
         Ok(Self { tick: wire.tick, key: key("late.key", wire.key)?, add })
+    }
+}
+
+impl TryFrom<wire::TraceRawThreads> for RawThreads {
+    type Error = ProtocolError;
+
+    fn try_from(wire: wire::TraceRawThreads) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            at: SinceStart(wire.since_start_nsec),
+            key: key("raw_threads.key", wire.key)?,
+            dt_nsec: wire.dt_nsec,
+            threads: raw::readings("raw_threads.threads", wire.threads.unwrap_or_default())?,
+            lost: wire.lost,
+        })
+    }
+}
+
+impl From<RawThreads> for wire::TraceRawThreads {
+    fn from(RawThreads { at, key, dt_nsec, threads, lost }: RawThreads) -> Self {
+        let threads = Some(raw::columns(&threads));
+        Self { since_start_nsec: at.0, key: key.get(), dt_nsec, threads, lost }
     }
 }
 

@@ -87,6 +87,11 @@ impl Running {
         Self { child, log }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said so far.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

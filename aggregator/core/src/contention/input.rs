@@ -1,7 +1,7 @@
 //! All that a detector ever takes, as one value: what is recorded, and replayed.
 
 use crate::{
-    frame::{Frame, Late},
+    frame::{ContainerUse, Frame, GpuUse, GpuUser, Late},
     time::AxisNsec,
 };
 
@@ -16,4 +16,20 @@ pub enum Input {
     Step(AxisNsec),
     /// The agent has started over.
     Reset(AxisNsec),
+}
+
+impl Input {
+    /// Its memory, but for what is shared: names, and lists of CPUs.
+    pub fn bytes(&self) -> usize {
+        let inside = match self {
+            Self::Frame(frame) => {
+                let users: usize = frame.gpus.iter().map(|gpu| gpu.users.len()).sum();
+                frame.containers.len() * size_of::<ContainerUse>()
+                    + frame.gpus.len() * size_of::<GpuUse>()
+                    + users * size_of::<GpuUser>()
+            }
+            Self::Late(_) | Self::Step(_) | Self::Reset(_) => 0,
+        };
+        size_of::<Self>() + inside
+    }
 }

@@ -28,6 +28,8 @@ pub enum Order {
         series: Vec<SeriesId>,
         /// Reads of each thread a second.
         thread_hz: u32,
+        /// Send what each thread did, too.
+        raw_threads: bool,
     },
     /// Say what your clock reads; whoever sends it notes when, for [`super::Node::pong`].
     Ping {

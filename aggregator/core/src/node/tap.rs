@@ -5,9 +5,9 @@
 
 use crate::contention::Input;
 
-/// Containers, and users of GPUs, in the ticks that are kept until somebody fetches them, 350 bytes each at
-/// most: 23 MB. The fullest node at 100 Hz has 41,000 within the 200 ms in which they are fetched once.
-const KEPT_CONTAINER_TICKS: usize = 65_536;
+/// Memory for what is kept until somebody fetches it. The fullest node at 100 Hz fills 16 MiB within the
+/// 200 ms in which that is done once.
+const KEPT_BYTES: usize = 24 * 1024 * 1024;
 
 /// More came than is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct Overflow;
 pub(super) struct Tap {
     on: bool,
     inputs: Vec<Input>,
-    container_ticks: usize,
+    bytes: usize,
 }
 
 impl Tap {
@@ -32,14 +32,8 @@ impl Tap {
         if !self.on {
             return;
         }
-        self.container_ticks += match input {
-            Input::Frame(frame) => {
-                let users: usize = frame.gpus.iter().map(|gpu| 1 + gpu.users.len()).sum();
-                (frame.containers.len() + users).max(1)
-            }
-            Input::Late(_) | Input::Step(_) | Input::Reset(_) => 1,
-        };
-        if self.container_ticks <= KEPT_CONTAINER_TICKS {
+        self.bytes += input.bytes();
+        if self.bytes <= KEPT_BYTES {
             self.inputs.push(input.clone());
         } else {
             self.inputs = Vec::new();
@@ -50,7 +44,7 @@ impl Tap {
     pub(super) fn empty(&mut self) -> Result<Vec<Input>, Overflow> {
         let before = std::mem::take(self);
         self.on = before.on;
-        if before.container_ticks <= KEPT_CONTAINER_TICKS { Ok(before.inputs) } else { Err(Overflow) }
+        if before.bytes <= KEPT_BYTES { Ok(before.inputs) } else { Err(Overflow) }
     }
 }
 
@@ -76,8 +70,9 @@ mod tests {
     fn too_much_at_once_is_told_and_what_comes_later_is_kept_again() {
         let mut tap = Tap::default();
         tap.turn(true);
-        for _ in 0..=KEPT_CONTAINER_TICKS {
-            tap.keep(&Input::Step(AxisNsec(1)));
+        let input = Input::Step(AxisNsec(1));
+        for _ in 0..=KEPT_BYTES / input.bytes() {
+            tap.keep(&input);
         }
         assert_eq!(tap.empty(), Err(Overflow));
         tap.keep(&Input::Step(AxisNsec(2)));

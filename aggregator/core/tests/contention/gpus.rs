@@ -132,7 +132,14 @@ fn header() -> Entry {
     };
     let node = NodeName::new("node-1").expect("a name");
     let (berth_version, start_unix_nsec) = ("0.1.0".to_owned(), START.0);
-    Entry::Header(Box::new(Header { berth_version, node, facts, start_unix_nsec, named: true }))
+    Entry::Header(Box::new(Header {
+        berth_version,
+        node,
+        facts,
+        start_unix_nsec,
+        named: true,
+        threads: false,
+    }))
 }
 
 #[test]

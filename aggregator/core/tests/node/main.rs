@@ -9,5 +9,6 @@ mod identity;
 mod orders;
 mod pods;
 mod stream;
+mod threads;
 mod verdict;
 mod world;

@@ -22,7 +22,10 @@ fn the_models_are_in_focus_and_nobody_else() {
     world.connect();
     world.sample(2);
     world.deliver_all();
-    assert_eq!(focus(&world.orders), [&Order::Focus { series: vec![model], thread_hz: 50 }]);
+    assert_eq!(
+        focus(&world.orders),
+        [&Order::Focus { series: vec![model], thread_hz: 50, raw_threads: false }]
+    );
     // It is asked for once, and again when it is another.
     world.orders.clear();
     world.sample(2);
@@ -33,7 +36,7 @@ fn the_models_are_in_focus_and_nobody_else() {
     world.sample(2);
     world.deliver_all();
     let last = *focus(&world.orders).last().unwrap();
-    assert_eq!(*last, Order::Focus { series: vec![second], thread_hz: 50 });
+    assert_eq!(*last, Order::Focus { series: vec![second], thread_hz: 50, raw_threads: false });
     // A new stream knows nothing of it.
     world.disconnect();
     world.connect();

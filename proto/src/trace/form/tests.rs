@@ -43,6 +43,15 @@ fn what_breaks_a_rule_is_refused_with_the_fields_name() {
             "late.key",
             Wire::Late(wire::TraceLate { add: Some(wire::TraceThreadUse::default()), ..Default::default() }),
         ),
+        ("raw_threads.key", Wire::RawThreads(wire::TraceRawThreads::default())),
+        (
+            "raw_threads.threads",
+            Wire::RawThreads(wire::TraceRawThreads {
+                key: 1,
+                threads: Some(wire::ThreadReadings { tid: vec![1], ..Default::default() }),
+                ..Default::default()
+            }),
+        ),
     ] {
         let said = refusal(entry);
         assert!(said.starts_with(field), "{field}: {said}");
