@@ -35,10 +35,9 @@ demo: build ## Watch Berth do its main job on this machine; flags in DEMO="--sca
 test: tools cluster-tools cluster-images ## Run every test
 	PATH="$(BERTH_CACHE)/tools:$$PATH" cargo test --workspace --locked
 
-soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min without API server, all stories, trials
+soak: cluster-tools cluster-images ## The long waits: 100 s of history, 5 min without API server, all stories
 	BERTH_HISTORY_SECONDS=105 cargo test --locked --release --package berth --test system
 	BERTH_STORIES=1 cargo test --locked --release --package berth-cli --test demo
-	BERTH_TRIALS=1 cargo test --locked --release --package berth-scenarios --test short
 	BERTH_HISTORY_SECONDS=105 BERTH_OUTAGE_SECONDS=300 cargo test --locked --package berth --test cluster -- faults
 
 tools: ## Fetch what the tests need beside Rust, into the cache folder

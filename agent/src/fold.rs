@@ -80,7 +80,7 @@ struct Quota {
     level: Level,
     /// Throttled time when it was last read; none before the first reading.
     last_usec: Option<u64>,
-    /// When it last grew.
+    /// When it last grew, or was first read.
     grown_nsec: u64,
     /// What the threads had run by then.
     run_nsec: u64,
@@ -101,8 +101,12 @@ impl Quota {
         let held = nsec.saturating_add(run_nsec.saturating_sub(self.run_nsec));
         let cpus = (held.saturating_add(elapsed / 2) / elapsed).max(1);
         let start = at_nsec.saturating_sub(nsec / cpus).max(self.grown_nsec);
-        (self.grown_nsec, self.run_nsec) = (at_nsec, run_nsec);
+        self.grown(at_nsec, run_nsec);
         Span { start, end: at_nsec }
+    }
+
+    fn grown(&mut self, at_nsec: u64, run_nsec: u64) {
+        (self.grown_nsec, self.run_nsec) = (at_nsec, run_nsec);
     }
 }
 
@@ -188,14 +192,18 @@ impl Fold {
 
     /// A reading of the throttled time of the quota at `index`.
     pub fn throttled(&mut self, index: usize, at_nsec: u64, now_usec: u64) {
-        let Self { ticks, throttled, nearer, stopped_nsec, quotas, threads, .. } = self;
+        let Self { ticks, throttled, nearer, stopped_nsec, quotas, threads, run_nsec, .. } = self;
         let Some(quota) = quotas.get_mut(index) else { return };
-        let before_usec = quota.last_usec.replace(now_usec);
-        let nsec = now_usec.saturating_sub(before_usec.unwrap_or(now_usec)).saturating_mul(1_000);
+        let Some(before_usec) = quota.last_usec.replace(now_usec) else {
+            // What it stopped before is not counted, so no stop reaches back beyond this.
+            quota.grown(at_nsec, *run_nsec);
+            return;
+        };
+        let nsec = now_usec.saturating_sub(before_usec).saturating_mul(1_000);
         if nsec == 0 {
             return;
         }
-        let stopped = quota.grow(at_nsec, nsec, self.run_nsec);
+        let stopped = quota.grow(at_nsec, nsec, *run_nsec);
         let [own_nsec, pod_nsec, any_nsec] = stopped_nsec;
         let [own, pod] = nearer;
         if quota.level == Level::Own {

@@ -160,6 +160,7 @@ fn play(readings: &[Reading], quota_first: bool) -> Outcome {
     fold.throttled(0, START_NSEC, 0);
     let mut now = START_NSEC;
     let mut quota = Quota::new(Level::Own);
+    quota.grown(START_NSEC, 0);
     let (mut run, mut wait, mut throttled) = ([0; THREADS], [0; THREADS], 0);
     let (mut waits, mut throttles) = (vec![Vec::new(); THREADS], Vec::new());
     let (mut sent, mut closed) = (Vec::new(), 0_u64);

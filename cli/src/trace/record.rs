@@ -161,7 +161,7 @@ impl Threads {
         let Self { asked, readings, lost } = *self;
         if asked && readings == 0 {
             output.note(
-                "no thread was seen: no model ran there (see berth roles), or the agent or the aggregator is older",
+                "no thread was seen: no model ran there (see berth roles), the agent or the aggregator is older, or none of it came through",
             );
         } else if lost > 0 {
             output.note(&format!("{lost} readings of threads are missing beside {readings}"));

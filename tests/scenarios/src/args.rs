@@ -9,7 +9,14 @@ use berth_cli::{
 };
 use clap::Parser;
 
-use crate::{bench::Bench, load::ENGINE_NICE, matrix, parts::Part, result::Half, run, score, soak};
+use crate::{
+    bench::Bench,
+    load::ENGINE_NICE,
+    matrix,
+    parts::Part,
+    result::{self, DEFAULT_SAMPLE_HZ, Half},
+    run, score, soak,
+};
 
 /// Runs labelled trials of contention, and keeps one result file of each.
 #[derive(Debug, Parser)]
@@ -41,6 +48,10 @@ enum Command {
         /// Which pass over the matrix: each has seeds of its own, and all in a folder are judged together
         #[arg(long, value_name = "N", default_value_t = matrix::FIRST_PASS, value_parser = clap::value_parser!(u32).range(1..))]
         pass: u32,
+        /// Samples a second that the agent takes; with another than the default, results have it in their
+        /// names, and are set beside those of the same trials
+        #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_HZ, value_parser = clap::value_parser!(u32).range(1..=100))]
+        hz: u32,
     },
     /// Watch many models that nobody hurts
     Soak {
@@ -119,15 +130,18 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
             }
             print(&page.markdown)
         }
-        Command::Run { dir, tools, perf, only, short, pass } => {
+        Command::Run { dir, tools, perf, only, short, pass, hz } => {
             let mut trials = if short { matrix::short() } else { matrix::trials(pass) };
             trials.retain(|trial| trial.id.contains(&only));
+            for trial in &mut trials {
+                trial.id = result::id_at(&trial.id, hz);
+            }
             if trials.is_empty() {
                 let message = format!("--only {only}: no trial has that in its id; see accuracy list");
                 return Err(Failure::new(Exit::Usage, message).into());
             }
             on_bench(async |all| {
-                let bench = Bench::new(dir, tools, all)?.with_perf(perf).await;
+                let bench = Bench::new(dir, tools, all)?.with_sample_hz(hz).with_perf(perf).await;
                 run::run(&bench, trials).await
             })
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use berth_cli::stage::{Binaries, Cpus, Hierarchies};
 
-use crate::{costs::Costs, machine::Machine, oracle::Perf, tools::Tools};
+use crate::{costs::Costs, machine::Machine, oracle::Perf, result::DEFAULT_SAMPLE_HZ, tools::Tools};
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Bench {
     pub tools: Tools,
     /// Records who ran while a victim waited; `None` where nothing does.
     pub perf: Option<Perf>,
+    /// Samples a second that the agent takes.
+    pub sample_hz: u32,
     /// Where cgroups are made.
     pub hierarchies: Hierarchies,
     /// The victim's CPU.
@@ -41,7 +43,14 @@ impl Bench {
         let (node, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
         let machine = Machine::this(&hierarchies, &all);
         let (costs, tools) = (Costs::kept_in(&dir)?, Tools::in_folder(tools));
-        Ok(Self { binaries, tools, perf: None, hierarchies, node, rest, all, machine, dir, costs })
+        let sample_hz = DEFAULT_SAMPLE_HZ;
+        Ok(Self { binaries, tools, perf: None, sample_hz, hierarchies, node, rest, all, machine, dir, costs })
+    }
+
+    /// These, with an agent that samples so often.
+    #[must_use]
+    pub fn with_sample_hz(self, sample_hz: u32) -> Self {
+        Self { sample_hz, ..self }
     }
 
     /// These, with a perf, if it works here; if not, says why.

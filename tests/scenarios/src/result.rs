@@ -54,6 +54,9 @@ pub struct Outcome {
     pub response_slowdown: Option<Interval>,
     /// Parts of the added service time, by Shapley; empty unless every subset was measured.
     pub shapley: Vec<Share>,
+    /// Samples a second that the agent took.
+    #[serde(default = "default_sample_hz")]
+    pub sample_hz: u32,
     /// Who ran while the victim waited; null where that was not recorded, or not whole.
     #[serde(default)]
     pub switches: Option<Switches>,
@@ -74,6 +77,18 @@ pub struct Outcome {
     pub failed_requests: u64,
     /// Where it ran.
     pub machine: Machine,
+}
+
+/// What the agent does unless it is told otherwise.
+pub const DEFAULT_SAMPLE_HZ: u32 = 10;
+
+/// What a trial is called that was run at this rate.
+pub fn id_at(id: &str, sample_hz: u32) -> String {
+    if sample_hz == DEFAULT_SAMPLE_HZ { id.to_owned() } else { format!("{id}.{sample_hz}hz") }
+}
+
+fn default_sample_hz() -> u32 {
+    DEFAULT_SAMPLE_HZ
 }
 
 /// The model and its load.

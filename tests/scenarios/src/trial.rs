@@ -211,6 +211,7 @@ fn outcome(bench: &Bench, trial: &Trial, scene: &Scene, seen: Seen, switches: Op
         unowned_peak_cpus: off.iter().chain(&on).map(|one| one.unowned).fold(0.0, f64::max),
         steal_cpus: mean(&uses, |one| one.steal),
         victim_off_cpus: mean(&off, |one| one.victim),
+        sample_hz: bench.sample_hz,
         failed_requests: counts.scheduled - counts.completed,
         machine: bench.machine.clone(),
     }

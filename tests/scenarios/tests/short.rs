@@ -22,10 +22,6 @@ const AT_MOST: Duration = Duration::from_secs(420);
 
 #[test]
 fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
-    if std::env::var_os("BERTH_TRIALS").is_none() {
-        eprintln!("not run: BERTH_TRIALS=1, as make soak sets it, runs five minutes of trials");
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let accuracy = program("berth-scenarios", "accuracy");
     for (package, name) in BESIDE {

@@ -57,6 +57,18 @@ impl Split {
     pub(crate) fn unseen(usage: f64) -> Self {
         Self { usage, ..Self::default() }
     }
+
+    /// Makes the wait and each of its parts so many times as long.
+    pub(crate) fn scale_wait(&mut self, times: f64) {
+        let Self { wait, throttled, throttled_seen, own, irq, steal, unowned, others, .. } = self;
+        for part in [wait, throttled, throttled_seen, own, irq, steal, unowned] {
+            *part *= times;
+        }
+        for held in others.iter_mut() {
+            held.nsec *= times;
+        }
+        others.retain(|held| held.nsec > 0.0);
+    }
 }
 
 /// What one container held.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same calls with the same values give the same episodes, byte for byte; no clock, no
 //! randomness but what derives from an episode's id or a step's time. Bounded: 2 s of steps for late news,
-//! 13 s of splits and one episode for each model and resource. Deliberately absent: learnt baselines,
+//! 13 s of splits and one episode for each track of a model. Deliberately absent: learnt baselines,
 //! regression, timing tests; each enters only with its gain on labelled runs.
 
 use std::{

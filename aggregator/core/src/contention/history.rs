@@ -116,11 +116,6 @@ impl History {
         Some(Tick::new(step.moment(), split, raw, carry, cusum))
     }
 
-    /// Nothing was taken in, or it was forgotten.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ticks.is_empty()
-    }
-
     /// Takes in what no late news can change.
     pub(crate) fn push_split(&mut self, moment: Moment, split: Split) {
         let cusum = self.cusum();
@@ -169,9 +164,13 @@ impl History {
         self.ticks.back().map(|tick| tick.cusum).unwrap_or_default()
     }
 
-    /// Its threads were seen in some step since `from`.
-    pub(crate) fn has_seen_since(&self, from: AxisNsec) -> bool {
-        self.ticks.iter().rev().take_while(|tick| tick.at > from).any(|tick| tick.split.seen)
+    /// In which part of the time since `from` its threads were seen; none before the first step.
+    pub(crate) fn seen_part(&self, from: AxisNsec) -> f64 {
+        let ticks = self.ticks.iter().rev().take_while(|tick| tick.at > from);
+        let sum = ticks.fold((0.0, 0.0), |(seen, all), tick| {
+            (seen + if tick.split.seen { tick.dt_nsec } else { 0.0 }, all + tick.dt_nsec)
+        });
+        if sum.1 > 0.0 { sum.0 / sum.1 } else { 0.0 }
     }
 
     /// The end of the newest step.
@@ -182,6 +181,12 @@ impl History {
     /// The sum over the last `window`; the newest step is always in it.
     pub(crate) fn trailing(&self, window: Duration) -> Span {
         self.recent(window).fold(Span::default(), Span::and)
+    }
+
+    /// The sum of the steps that end after `from` and by `until`.
+    pub(crate) fn span(&self, from: AxisNsec, until: AxisNsec) -> Span {
+        let ticks = self.ticks.iter().filter(|tick| tick.at > from && tick.at <= until);
+        ticks.fold(Span::default(), |sum, tick| sum.and(tick.span()))
     }
 
     /// The last `window`, to draw from.

@@ -7,7 +7,7 @@ pub enum Part {
     OwnLoad,
     /// What comes a little and often is told, though it raises no alarm.
     SlowPath,
-    /// Who comes into an open episode and is most of it begins another.
+    /// Who comes into an open episode of CPU time and is most of it begins another.
     Newcomers,
     /// Where few threads can be read, the pressure file tells.
     PressureFile,

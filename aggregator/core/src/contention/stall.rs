@@ -41,6 +41,8 @@ const BYTES_PER_OPERATION: f64 = 16.0 * 1024.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) whole: Step,
+    /// With the window before it; complete when it is.
+    pub(crate) with_before: Step,
     pub(crate) gpus: Gpus,
     /// By how much the memory of each grew since the window before.
     grown_bytes: BTreeMap<ContainerKey, f64>,
@@ -48,11 +50,23 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn of(step: &Step) -> Self {
-        Self { whole: step.clone(), gpus: Gpus::default().and(step), grown_bytes: BTreeMap::new() }
+        Self {
+            whole: step.clone(),
+            with_before: step.clone(),
+            gpus: Gpus::default().and(step),
+            grown_bytes: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn and(self, step: &Step) -> Self {
-        Self { whole: self.whole.and(step), gpus: self.gpus.and(step), grown_bytes: BTreeMap::new() }
+        Self { whole: self.whole.and(step), gpus: self.gpus.and(step), ..self }
+    }
+
+    /// CPUs that the container may run on.
+    pub(crate) fn cpus(&self, container: ContainerKey) -> f64 {
+        let listed = self.whole.container(container).and_then(|container| container.cpus.as_deref());
+        let all = self.whole.node.map_or(1.0, |node| node.cpus);
+        listed.map_or(all, |cpus| (cpus.len() as f64).min(all))
     }
 }
 
@@ -60,6 +74,7 @@ impl Window {
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     filling: Option<Window>,
+    last: Option<Step>,
     /// Anonymous memory and page cache of each at the end of the window before.
     held_bytes: BTreeMap<ContainerKey, f64>,
 }
@@ -82,6 +97,8 @@ impl Windows {
             };
             window.grown_bytes = now.iter().filter_map(grown).collect();
             self.held_bytes = now;
+            let before = self.last.replace(window.whole.clone());
+            window.with_before = before.map_or_else(|| window.whole.clone(), |step| step.and(&window.whole));
             return Some(window);
         }
         self.filling = Some(window);

@@ -4,7 +4,8 @@
 //! come together, or where the last ten seconds show one that is chronic. Its severity grows only, and
 //! its numbers cover what was felt: the quiet before the clear is left out. While it is open they cover the
 //! last seconds, so that they follow who hurts now; once it is cleared, all of it. Who comes into an open
-//! episode and is most of it at once begins another, so that a mild wait that was always there hides nobody.
+//! episode of CPU time and is most of it at once begins another, so that a mild wait that was always there
+//! hides nobody.
 
 use std::time::Duration;
 
@@ -122,7 +123,8 @@ impl Track {
         let mut told = Vec::new();
         if let Some(opening) = self.newcomer() {
             let tracked = self.tracked.as_mut().expect("somebody is new in an episode only");
-            tracked.clear(&self.history, opening.alarm.onset);
+            let ended = tracked.calm.map_or(opening.alarm.onset, |calm| calm.ended.min(opening.alarm.onset));
+            tracked.clear(&self.history, ended);
             told.extend(self.tell(node, who, now));
             self.begin(opening, node, who);
             told.extend(self.tell(node, who, now));
@@ -145,15 +147,22 @@ impl Track {
         told
     }
 
+    /// It speaks no more from `now` on; its last seconds stay.
+    pub(crate) fn close(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
+        self.alarm = None;
+        self.history.forget_alarm();
+        let tracked = self.tracked.as_mut().filter(|tracked| tracked.cleared.is_none())?;
+        let ended = tracked.calm.map_or(self.history.now(), |calm| calm.ended);
+        tracked.clear(&self.history, ended.min(now));
+        self.tell(node, who, now)
+    }
+
     /// It is seen no more by `now`, so nothing can be said to go on; should it come back, it starts
     /// afresh.
     pub(crate) fn vanish(&mut self, node: &str, who: &WhoRef, now: AxisNsec) -> Option<Episode> {
-        let history = std::mem::replace(&mut self.history, History::new(self.without));
-        self.alarm = None;
-        let tracked = self.tracked.as_mut().filter(|tracked| tracked.cleared.is_none())?;
-        let ended = tracked.calm.map_or(history.now(), |calm| calm.ended);
-        tracked.clear(&history, ended.min(now));
-        self.tell(node, who, now)
+        let told = self.close(node, who, now);
+        self.history = History::new(self.without);
+        told
     }
 
     /// What has changed and is felt, since when, and how badly.
@@ -188,26 +197,35 @@ impl Track {
         let now = self.history.now();
         let onset = now - severity::LAST_MOMENTS;
         let tracked = self.open_episode().filter(|open| onset.since(open.began) >= PAST_AT_LEAST)?;
-        // What is read once a second holds for longer than this; its numbers say it as soon.
         let severity = severity::reached(&self.history, severity::LAST_MOMENTS, Sight::of(self.tier))?;
-        let onset = self.news(tracked.began, onset)?;
+        let ended = tracked.calm.map_or(onset, |calm| calm.ended.min(onset));
+        let onset = self.news(tracked.began, ended, onset)?;
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Sudden })
     }
 
     /// When it began that what is felt since `onset` is the doing of somebody who had hardly a part in what
-    /// was before; `None` where it is not.
-    fn news(&self, began: AxisNsec, onset: AxisNsec) -> Option<AxisNsec> {
-        let over = |from: AxisNsec, until: AxisNsec| {
+    /// was from `began` to `ended`; `None` where it is not, or where waits are read once a second: by the
+    /// time that these hold, the numbers of the last seconds say it too.
+    fn news(&self, began: AxisNsec, ended: AxisNsec, onset: AxisNsec) -> Option<AxisNsec> {
+        if self.without == Some(Part::Newcomers) || self.tier != Tier::Threads {
+            return None;
+        }
+        let from = began.max(ended - TOLD_OVER);
+        let (before, now) = (self.history.span(from, ended), self.history.span(onset, self.history.now()));
+        // Cheap, and seldom so: whose doing it is takes sums over every container.
+        if !verdict::is_much_worse(before, now) {
+            return None;
+        }
+        let account = |from: AxisNsec, until: AxisNsec| {
             let mut account = Account::since(from);
             account.feed(self.history.ticks(), until);
             account
         };
-        let (before, now) = (over(began.max(onset - TOLD_OVER), onset), over(onset, self.history.now()));
-        if self.without == Some(Part::Newcomers) || !verdict::has_newcomer(&before, &now) {
+        if !verdict::is_led_by_newcomer(&account(from, ended), &account(onset, self.history.now())) {
             return None;
         }
         let since = self.history.ticks().filter(|tick| tick.at > onset);
-        let mut worse = since.filter(|tick| verdict::is_much_worse(before.total(), tick.span()));
+        let mut worse = since.filter(|tick| verdict::is_much_worse(before, tick.span()));
         Some(worse.next().map_or(onset, |tick| tick.start.max(onset)))
     }
 
@@ -220,8 +238,8 @@ impl Track {
         let Some(opening) = self.sudden().or_else(|| self.chronic()) else { return false };
         let onset = opening.alarm.onset;
         let goes_on = |tracked: &Tracked| {
-            let cleared = tracked.cleared.is_some_and(|cleared| onset.since(cleared) <= MERGE_GAP);
-            cleared && self.news(tracked.began, onset).is_none()
+            let cleared = tracked.cleared.filter(|cleared| onset.since(*cleared) <= MERGE_GAP);
+            cleared.is_some_and(|cleared| self.news(tracked.began, cleared, onset).is_none())
         };
         if !self.tracked.as_ref().is_some_and(goes_on) {
             self.begin(opening, node, who);

@@ -180,7 +180,8 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// What stops at limits is read from their counters, so it can be confirmed where those count; blame by
+/// What stops at its own limits is read from their counters, so it can be confirmed where those count. A
+/// limit above its pod stops others too, so over how many CPUs its counter sums is not known. Blame by
 /// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
 /// reads and writes which device is not known, so of block I/O it is possible.
 pub(crate) fn confidence(
@@ -193,9 +194,7 @@ pub(crate) fn confidence(
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
     let clear = tier != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     let is_counted = match verdict {
-        Verdict::SelfThrottled | Verdict::SliceThrottled => {
-            account.throttled_seen >= COUNTED_AT_LEAST * account.throttled
-        }
+        Verdict::SelfThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
         Verdict::MemoryOwnLimit => account.limit_hits > 0,
         _ => false,
     };
@@ -207,13 +206,15 @@ pub(crate) fn confidence(
     }
 }
 
-/// Most of the wait `now` is the doing of one owner's containers who had hardly a part in it `before`, and it
-/// is far longer: that is no more of the same.
-pub(crate) fn has_newcomer(before: &Account, now: &Account) -> bool {
+/// Most of the wait `now` is the doing of one owner's containers who had hardly a part in it `before`.
+pub(crate) fn is_led_by_newcomer(before: &Account, now: &Account) -> bool {
     let leading = shares(now).into_iter().next().filter(|share| share.share >= CULPRITS_AT_LEAST);
     let Some(Share { cause: Cause::Culprit(leader), .. }) = leading else { return false };
+    if Arc::ptr_eq(&leader, &THE_REST) {
+        return false;
+    }
     let is_same = |cause: &Cause| matches!(cause, Cause::Culprit(who) if group(who) == group(&leader));
-    is_much_worse(before.total(), now.total()) && part(&shares(before), is_same) < NAMED_EACH
+    part(&shares(before), is_same) < NAMED_EACH
 }
 
 /// The wait for the same work is that many times as long.

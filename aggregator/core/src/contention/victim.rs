@@ -1,8 +1,11 @@
 //! One model on one node: what it waits for, resource by resource.
 //!
 //! Invariant: each resource has a track of its own, so that a model that is short of memory and held up
-//! by a neighbour has two episodes. CPU time is followed step by step; memory, block I/O and time on a GPU as
-//! often as they are read.
+//! by a neighbour has two episodes. CPU time has two, of which one speaks: step by step where its threads are
+//! seen, else by its pressure file. That, memory, block I/O and time on a GPU are followed as often as they
+//! are read.
+
+use std::time::Duration;
 
 use crate::{
     contention::{
@@ -21,14 +24,25 @@ use crate::{
     who::{ContainerKey, WhoRef},
 };
 
+/// Whether its threads are seen is told over this long: two windows, as long as its pressure file must show a
+/// wait before that counts.
+const LOOKED_OVER: Duration = Duration::from_secs(2);
+
+/// In less than this part of that time they were seen ...
+const SEEN_NO_MORE: f64 = 0.25;
+
+/// ... or in more than this again.
+const SEEN_AGAIN: f64 = 0.75;
+
 /// One model.
 #[derive(Debug)]
 pub(crate) struct Victim {
     pub(crate) key: ContainerKey,
     pub(crate) who: WhoRef,
     pub(crate) cpu: Track,
-    /// Followed while its threads are not seen.
+    /// Speaks while its threads are not seen.
     cpu_by_pressure: Track,
+    is_blind: bool,
     memory: Track,
     io: Track,
     gpu_time: Track,
@@ -42,6 +56,7 @@ impl Victim {
             who,
             cpu: track(Resource::Cpu, Tier::Threads),
             cpu_by_pressure: track(Resource::Cpu, Tier::Pressure),
+            is_blind: false,
             memory: track(Resource::Memory, Tier::Pressure),
             io: track(Resource::Io, Tier::Pressure),
             gpu_time: track(Resource::GpuTime, Tier::Usage),
@@ -51,21 +66,36 @@ impl Victim {
     /// Takes in the newest step; says what has changed, if anything is worth telling.
     pub(crate) fn push(&mut self, node: &str, step: &Step) -> Vec<Episode> {
         self.cpu.history.push(step, self.key);
-        self.cpu.evaluate(node, &self.who)
+        if self.is_blind { Vec::new() } else { self.cpu.evaluate(node, &self.who) }
+    }
+
+    /// Lets the other of the two tracks of CPU time speak, if it is that one's turn. There is a gap between
+    /// the two gates, so that a model of whose threads about half are seen keeps its track.
+    fn look(&mut self, node: &str, now: AxisNsec) -> Option<Episode> {
+        let seen = self.cpu.history.seen_part(now - LOOKED_OVER);
+        if self.is_blind && seen >= SEEN_AGAIN {
+            self.is_blind = false;
+            return self.cpu_by_pressure.vanish(node, &self.who, now);
+        }
+        if !self.is_blind && seen <= SEEN_NO_MORE {
+            self.is_blind = true;
+            return self.cpu.close(node, &self.who, now);
+        }
+        None
     }
 
     /// Takes in the newest window of what is read once a second. What is not known of it any more, because a
     /// file is gone or a process has left the GPU, can not be said to go on.
     pub(crate) fn push_window(&mut self, node: &str, window: &Window) -> Vec<Episode> {
         let moment = window.whole.moment();
-        let is_blind = !self.cpu.history.has_seen_since(moment.start);
+        let mut told = Vec::from_iter(self.look(node, moment.at));
+        let by_pressure = pressure::cpu(window, self.key).filter(|_| self.is_blind);
         let splits = [
-            (&mut self.cpu_by_pressure, pressure::cpu(window, self.key).filter(|_| is_blind)),
+            (&mut self.cpu_by_pressure, by_pressure),
             (&mut self.memory, stall::memory(window, self.key)),
             (&mut self.io, stall::io(window, self.key)),
             (&mut self.gpu_time, gpu::time(window, self.key)),
         ];
-        let mut told = Vec::new();
         for (track, split) in splits {
             if let Some(split) = split {
                 track.history.push_split(moment, split);
@@ -89,7 +119,7 @@ impl Victim {
     /// How it fares now.
     pub(crate) fn state(&self) -> ModelState {
         // The worst is told; where two are as bad, what is looked at first.
-        let cpu = if self.cpu_by_pressure.history.is_empty() { &self.cpu } else { &self.cpu_by_pressure };
+        let cpu = if self.is_blind { &self.cpu_by_pressure } else { &self.cpu };
         let tracks = [&self.gpu_time, &self.io, &self.memory, cpu];
         let worst = tracks.into_iter().filter_map(|track| track.open_episode().map(|open| (track, open)));
         let worst = worst.max_by_key(|(_, open)| open.severity);

@@ -35,6 +35,8 @@ pub(super) async fn start(
         &cpus.list(),
         "--cgroup-root",
         &node.path(),
+        "--hz",
+        &bench.sample_hz.to_string(),
     ]);
     let agent = Program::start("berth-agent", launch.command(Some(own)), &bench.rest, scratch)?;
     Ok((server, vec![aggregator, agent]))

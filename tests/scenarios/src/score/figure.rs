@@ -213,7 +213,9 @@ impl Judged<'_> {
         let there = |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
         let Some((_, until)) = trial.on_blocks().find(there) else { return false };
         let said = finding.said_by(until);
-        let wrong_side = if trial.expects_others() { said.blames_self() } else { said.blames_others() };
+        // No trial has a limit above its model's pod.
+        let wrong_side = said.verdict == Verdict::SliceThrottled
+            || said.blames_self().is_some_and(|itself| itself == trial.expects_others());
         trial.truth() == Truth::Positive && !wrong_side
     }
 
@@ -258,7 +260,7 @@ impl Judged<'_> {
         counts.then(|| match trial.outcome.expected.verdict.as_str() {
             "neighbour" => said.verdict == Verdict::Neighbour,
             "unowned" => said.verdict == Verdict::Unowned,
-            _ => said.blames_self(),
+            _ => said.blames_self() == Some(true),
         })
     }
 

@@ -67,20 +67,16 @@ impl Said {
         }
     }
 
-    /// It blames what is not the victim's own doing.
-    pub(super) fn blames_others(&self) -> bool {
-        matches!(self.verdict, Verdict::Neighbour | Verdict::Unowned | Verdict::Hypervisor)
-    }
-
-    /// It says that the victim does it to itself.
-    pub(super) fn blames_self(&self) -> bool {
-        matches!(
-            self.verdict,
+    /// It says that the victim does it to itself; `None` where it says neither.
+    pub(super) fn blames_self(&self) -> Option<bool> {
+        match self.verdict {
             Verdict::SelfThrottled
-                | Verdict::SelfOversubscribed
-                | Verdict::OverEntitlement
-                | Verdict::MemoryOwnLimit
-        )
+            | Verdict::SelfOversubscribed
+            | Verdict::OverEntitlement
+            | Verdict::MemoryOwnLimit => Some(true),
+            Verdict::Neighbour | Verdict::Unowned | Verdict::Hypervisor => Some(false),
+            Verdict::Nobody | Verdict::Mixed | Verdict::SliceThrottled => None,
+        }
     }
 }
 

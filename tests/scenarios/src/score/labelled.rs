@@ -7,7 +7,7 @@ use berth_core::{contention::Input, time::AxisNsec};
 
 use crate::{
     blocks::Phase,
-    result::{self, BlockDone, Half, Outcome, Share},
+    result::{self, BlockDone, DEFAULT_SAMPLE_HZ, Half, Outcome, Share},
     soak::{self, Soak},
     trace,
 };
@@ -138,8 +138,10 @@ impl Soaked {
 /// What was measured, by the names of the files.
 #[derive(Debug, Default)]
 pub struct Measured {
-    /// Trials.
+    /// Trials at the agent's default rate.
     pub trials: Vec<Labelled>,
+    /// Trials at other rates.
+    pub at_other_rates: Vec<Labelled>,
     /// Soaks.
     pub soaks: Vec<Soaked>,
 }
@@ -166,7 +168,9 @@ pub fn read_all(dir: &Path, half: Option<Half>) -> anyhow::Result<Measured> {
         } else {
             let outcome: Outcome = result::read(&file)?;
             if wanted(outcome.half) {
-                measured.trials.push(Labelled { outcome, inputs: trace::read(&trace)? });
+                let is_default = outcome.sample_hz == DEFAULT_SAMPLE_HZ;
+                let trials = if is_default { &mut measured.trials } else { &mut measured.at_other_rates };
+                trials.push(Labelled { outcome, inputs: trace::read(&trace)? });
             }
         }
     }

@@ -4,6 +4,7 @@ use berth_core::{
     contention::{Detector, Input, Part},
     frame::{Limits, Pressure, ThreadUse},
     time::AxisNsec,
+    who::Role,
 };
 
 use super::{
@@ -82,7 +83,8 @@ impl Method {
             Self::Without(part) => detect_without(Some(part), inputs.iter().cloned()),
             Self::NoThrottleSplit => {
                 let without = |threads: ThreadUse| ThreadUse { throttled_nsec: 0, ..threads };
-                detect(inputs.iter().cloned().map(|input| without_node(with_threads(input, without))))
+                let without = |input| without_stops(with_threads(input, without));
+                detect(inputs.iter().cloned().map(|input| without_node(without(input))))
             }
             Self::NoOwnThreads => {
                 let without = |threads: ThreadUse| ThreadUse { sibling_nsec_cpus: 0, ..threads };
@@ -114,6 +116,16 @@ fn with_threads(mut input: Input, change: impl Fn(ThreadUse) -> ThreadUse) -> In
     input
 }
 
+/// Nothing tells what a quota stopped.
+fn without_stops(mut input: Input) -> Input {
+    if let Input::Frame(frame) = &mut input {
+        for container in &mut frame.containers {
+            (container.throttling, container.quotas) = (None, None);
+        }
+    }
+    input
+}
+
 /// What the node's CPUs did is not known, so that nobody can say that they were idle meanwhile.
 fn without_node(mut input: Input) -> Input {
     if let Input::Frame(frame) = &mut input {
@@ -132,7 +144,11 @@ fn without_cpusets(mut input: Input) -> Input {
 fn without_presence(mut input: Input) -> Input {
     if let Input::Frame(frame) = &mut input {
         for container in &mut frame.containers {
-            container.pressure = container.pressure.map(|pressure| Pressure { cpu_full_usec: 0, ..pressure });
+            // A model's own is what it waits, where its threads are not seen.
+            if container.who.role != Role::Model {
+                container.pressure =
+                    container.pressure.map(|pressure| Pressure { cpu_full_usec: 0, ..pressure });
+            }
             container.limits = container.limits.map(|limits| Limits { cpu_weight: None, ..limits });
         }
     }

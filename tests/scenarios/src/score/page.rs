@@ -12,7 +12,14 @@ use super::{
     table::{number, table},
     timing::replay_speed,
 };
-use crate::{matrix, plan::Trial, result::Half};
+use crate::{
+    matrix,
+    plan::Trial,
+    result::{self, DEFAULT_SAMPLE_HZ, Half},
+};
+
+/// Nobody has run more.
+const PASSES_AT_MOST: u32 = 50;
 
 /// What the words mean.
 const PREAMBLE: &str = include_str!("preamble.md");
@@ -44,9 +51,12 @@ impl Judgement<'_> {
     }
 }
 
+fn judge_trials<'a>(trials: impl Iterator<Item = &'a Labelled>, method: Method) -> Vec<Judged<'a>> {
+    trials.map(|trial| Judged { trial, findings: method.judge(&trial.inputs) }).collect()
+}
+
 fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
-    let trials =
-        measured.trials.iter().map(|trial| Judged { trial, findings: method.judge(&trial.inputs) }).collect();
+    let trials = judge_trials(measured.trials.iter(), method);
     let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.disturbed);
     let soaks = sound.fold(Soaks::default(), |sum, soaked| Soaks {
         verdicts: sum.verdicts + method.judge(&soaked.inputs).len(),
@@ -77,6 +87,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         classes(&berth.trials),
         "\n## Beside others, and with a part left out\n\n".to_owned(),
         beside(&judged),
+        rates(measured),
         format!("\n## Machine\n\n{}", machines(trials)),
         unified.filter(|short| !short.trials.is_empty()).map(on_unified_cgroups).unwrap_or_default(),
     ]
@@ -87,12 +98,17 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
 /// How many trials there are of the first pass, and of further ones.
 fn passes(trials: &[Labelled], half: Option<Half>) -> String {
     let is_of_half = |trial: &Trial| half.is_none_or(|half| half == trial.half);
-    let pass = matrix::trials(matrix::FIRST_PASS).into_iter().filter(is_of_half);
-    let pass: BTreeSet<String> = pass.map(|trial| trial.id).collect();
-    let first = trials.iter().filter(|trial| pass.contains(&trial.outcome.id)).count();
-    let further = trials.len() - first;
-    let further = if further > 0 { format!(" and {further} of further passes") } else { String::new() };
-    format!("{first} of {}{further}", pass.len())
+    let of = |passes: std::ops::RangeInclusive<u32>| -> BTreeSet<String> {
+        passes.flat_map(matrix::trials).filter(is_of_half).map(|trial| trial.id).collect()
+    };
+    let (first, further) = (of(matrix::FIRST_PASS..=matrix::FIRST_PASS), of(2..=PASSES_AT_MOST));
+    let among = |ids: &BTreeSet<String>| trials.iter().filter(|one| ids.contains(&one.outcome.id)).count();
+    let (in_first, in_further) = (among(&first), among(&further));
+    let unknown = trials.len() - in_first - in_further;
+    let and =
+        |count: usize, what: &str| if count > 0 { format!(" and {count} {what}") } else { String::new() };
+    let further = and(in_further, "of further passes");
+    format!("{in_first} of {}{further}{}", first.len(), and(unknown, "that are in the matrix no more"))
 }
 
 fn labels(trials: &[Labelled]) -> String {
@@ -174,18 +190,51 @@ fn classes(judged: &[Judged<'_>]) -> String {
 }
 
 fn beside(judged: &BTreeMap<&'static str, Judgement<'_>>) -> String {
-    let all: Vec<Vec<Figure>> = Method::ALL.iter().map(|method| judged[method.name()].figures()).collect();
-    let head: Vec<&str> =
-        std::iter::once("figure").chain(Method::ALL.iter().map(|method| method.name())).collect();
+    let named = Method::ALL.iter().map(|method| (method.name(), judged[method.name()].figures()));
+    let (heads, mut all): (Vec<&str>, Vec<Vec<Figure>>) = named.unzip();
+    // What a watcher saw is of the product alone.
+    for figures in &mut all {
+        figures.retain(|figure| !figure.name.contains("watcher"));
+    }
+    compared(&heads, &all)
+}
+
+/// A figure a row, beside each other; those that nothing bears on are left out.
+fn compared(heads: &[&str], all: &[Vec<Figure>]) -> String {
+    let head: Vec<&str> = std::iter::once("figure").chain(heads.iter().copied()).collect();
     let rows: Vec<Vec<String>> = (0..all[0].len())
-        // What a watcher saw is of the product alone.
-        .filter(|index| !all[0][*index].name.contains("watcher"))
+        .filter(|index| all.iter().any(|figures| figures[*index].point.is_some()))
         .map(|index| {
             let cells = all.iter().map(|figures| figures[index].point.map_or_else(|| "-".to_owned(), number));
             std::iter::once(all[0][index].name.to_owned()).chain(cells).collect()
         })
         .collect();
     table(&head, &rows)
+}
+
+/// The same trials with an agent that samples at other rates, and the default one.
+fn rates(measured: &Measured) -> String {
+    if measured.at_other_rates.is_empty() {
+        return String::new();
+    }
+    let rates: BTreeSet<u32> = measured.at_other_rates.iter().map(|trial| trial.outcome.sample_hz).collect();
+    let is_at_another = |trial: &Labelled| {
+        let at = |hz: &u32| result::id_at(&trial.outcome.id, *hz);
+        rates.iter().any(|hz| measured.at_other_rates.iter().any(|other| other.outcome.id == at(hz)))
+    };
+    let default = judge_trials(measured.trials.iter().filter(|trial| is_at_another(trial)), Method::Berth);
+    let mut columns = vec![(DEFAULT_SAMPLE_HZ, default)];
+    columns.extend(rates.iter().map(|hz| {
+        let of_it = measured.at_other_rates.iter().filter(|trial| trial.outcome.sample_hz == *hz);
+        (*hz, judge_trials(of_it, Method::Berth))
+    }));
+    columns.sort_by_key(|(hz, _)| *hz);
+    let all: Vec<Vec<Figure>> =
+        columns.iter().map(|(_, judged)| figures(judged, &Soaks::default())).collect();
+    let heads: Vec<String> =
+        columns.iter().map(|(hz, judged)| format!("{hz} Hz ({} trials)", judged.len())).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    format!("\n## At other rates of sampling\n\n{}", compared(&heads, &all))
 }
 
 fn latencies(judged: &[Judged<'_>]) -> String {
