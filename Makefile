@@ -48,7 +48,8 @@ accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it
 		--perf "$$(tests/scenarios/perf.sh "$(BERTH_CACHE)")"
 	for swings in "" --swings; do $(TARGET)/accuracy soak --dir "$(ACCURACY)" $$swings; done
 	$(TARGET)/accuracy score --report --dir "$(ACCURACY)" \
-	    $(if $(wildcard $(ACCURACY_UNIFIED)/*.json),--unified "$(ACCURACY_UNIFIED)") --svg docs/accuracy.svg >docs/accuracy.md
+	    $(if $(wildcard $(ACCURACY_UNIFIED)/*.json),--unified "$(ACCURACY_UNIFIED)") --svg docs/accuracy.svg >docs/accuracy.md.new
+	mv docs/accuracy.md.new docs/accuracy.md
 
 accuracy-unified: build ## Run the trials' short form on cgroups v2 alone, in a virtual machine; make accuracy shows it
 	tests/scenarios/unified.sh "$(BERTH_CACHE)" "$(TARGET)" "$(ACCURACY_UNIFIED)"

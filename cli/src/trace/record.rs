@@ -62,10 +62,12 @@ pub(super) async fn run(
 ) -> anyhow::Result<Exit> {
     let file = file.ok_or_else(|| usage("where to write is not said: give -o FILE"))?;
     let part = part(&file);
-    if !args.force {
-        is_free(&file, "--force overwrites it")?;
-        is_free(&part, "it is of a recording that was cut short; rename it, or --force overwrites it")?;
-    }
+    is_free(&file, args.force, "--force overwrites it")?;
+    is_free(
+        &part,
+        args.force,
+        "it is of a recording that was cut short; rename it, or --force overwrites it",
+    )?;
     let mut requests = stop::Requests::listen()?;
     let (server, entries) = tokio::select! {
         begun = begin(&args, place, output) => begun?,
@@ -84,8 +86,12 @@ pub(super) async fn run(
     let bytes = writer.finish().with_context(|| format!("write {}", part.display()))?;
     match recorded {
         Ok(exit) => {
+            // Whoever made it meanwhile did not ask for it to be overwritten.
+            let kept = || format!("what was recorded is in {}", part.display());
+            is_free(&file, args.force, "--force overwrites it").with_context(kept)?;
             std::fs::rename(&part, &file)
-                .with_context(|| format!("rename {} to {}", part.display(), file.display()))?;
+                .with_context(|| format!("make {}", file.display()))
+                .with_context(kept)?;
             output.note(&format!("{}: {} in {bytes} bytes", file.display(), text::duration(took)));
             threads.say(output);
             Ok(exit)
@@ -104,9 +110,21 @@ fn part(file: &Path) -> PathBuf {
     name.into()
 }
 
-fn is_free(file: &Path, mend: &str) -> anyhow::Result<()> {
-    let there = file.try_exists().with_context(|| format!("look for {}", file.display()))?;
-    if there { Err(usage(format!("{} is there already: {mend}", file.display())).into()) } else { Ok(()) }
+/// Whether a file may be written there. What is no file, a device or a folder, is never replaced.
+fn is_free(file: &Path, force: bool, mend: &str) -> anyhow::Result<()> {
+    let name = file.display();
+    if file.as_os_str().is_empty() {
+        return Err(usage("-o has no name: give -o FILE").into());
+    }
+    match std::fs::symlink_metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("look for {name}")),
+        Ok(there) if !there.is_file() => {
+            Err(usage(format!("{name} is no file: give -o another name")).into())
+        }
+        Ok(_) if force => Ok(()),
+        Ok(_) => Err(usage(format!("{name} is there already: {mend}")).into()),
+    }
 }
 
 async fn begin(
@@ -161,7 +179,8 @@ impl Threads {
         let Self { asked, readings, lost } = *self;
         if asked && readings == 0 {
             output.note(
-                "no thread was seen: no model ran there (see berth roles), the agent or the aggregator is older, or none of it came through",
+                "no thread was seen: no model ran there (see berth roles) or its threads were idle, the agent or the \
+                 aggregator is older, or nothing came through",
             );
         } else if lost > 0 {
             output.note(&format!("{lost} readings of threads are missing beside {readings}"));

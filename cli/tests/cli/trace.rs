@@ -249,6 +249,26 @@ fn ctrl_c_ends_a_recording_well_and_a_file_that_is_there_stays() {
 }
 
 #[test]
+fn what_is_no_file_is_never_replaced_and_neither_is_what_came_meanwhile() {
+    let recorder = Recorder::start(None);
+    std::fs::create_dir(recorder.file()).unwrap();
+    let refused = run(recorder.command(&["--force", "--for", "1s"]));
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("is no file: give -o another name"), "{}", refused.stderr);
+    std::fs::remove_dir(recorder.file()).unwrap();
+
+    let mut running = Running::start_on_terminal(recorder.command(&[]));
+    running.stderr_line();
+    std::fs::write(recorder.file(), "precious").unwrap();
+    running.interrupt();
+    let ended = running.end();
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("what was recorded is in"), "{}", ended.stderr);
+    assert_eq!(std::fs::read_to_string(recorder.file()).unwrap(), "precious");
+    assert!(read(&recorder.part()).unwrap().all(|input| input.is_ok()), "and it is whole");
+}
+
+#[test]
 fn a_recording_that_is_cut_short_stays_beside_the_file_and_is_readable() {
     let recorder = Recorder::start(Some(Status::resource_exhausted("this recorder does not keep up")));
     let ended = run(recorder.command(&[]));

@@ -69,7 +69,7 @@ enum Command {
         models: u32,
         /// CPUs that the load of each needs; together they should need little of one, so that they do not
         /// hurt each other
-        #[arg(long, value_name = "CPUS", default_value_t = 0.01)]
+        #[arg(long, value_name = "CPUS", default_value_t = 0.01, value_parser = load_cpus)]
         load_cpus: f64,
         /// Let one model after another have four times its load for a while
         #[arg(long)]
@@ -104,6 +104,12 @@ enum Command {
     Play(Part),
 }
 
+/// Something, and no more than one CPU.
+fn load_cpus(text: &str) -> Result<f64, String> {
+    let cpus: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if cpus > 0.0 && cpus <= 1.0 { Ok(cpus) } else { Err("give more than 0, and at most 1".to_owned()) }
+}
+
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     execute(Args::parse().command)
@@ -124,7 +130,13 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         Command::Score { dir, tuning, report, unified, svg } => {
             let half = if report { Some(Half::Report) } else { tuning.then_some(Half::Tuning) };
             let unified = unified.map(|dir| score::read_all(&dir, half)).transpose()?;
-            let page = score::page(&score::read_all(&dir, half)?, unified.as_ref(), half);
+            let measured = score::read_all(&dir, half)?;
+            if measured.trials.is_empty() {
+                let message =
+                    format!("no trial with a trace lies in {}: accuracy run makes some", dir.display());
+                return Err(Failure::new(Exit::Usage, message).into());
+            }
+            let page = score::page(&measured, unified.as_ref(), half);
             if let Some(file) = svg {
                 std::fs::write(&file, page.svg).with_context(|| format!("write {}", file.display()))?;
             }
