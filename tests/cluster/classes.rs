@@ -36,7 +36,7 @@ const ELSEWHERE: &str = "other-scan";
 /// What a run of requests measured, and what reports said of the model meanwhile.
 struct Seen {
     service_mean_usec: f64,
-    /// The verdict of the open episode on CPU time and the owner that it names first, report by report.
+    /// The verdict of the open episode on CPU time and who leads its shares, report by report.
     told: Vec<(String, String)>,
 }
 
@@ -48,16 +48,16 @@ impl Seen {
     }
 }
 
-/// The verdict of the open episode of this pod on CPU time, and the owner that it names first.
+/// The verdict of the open episode of this pod on CPU time, and the owner of the largest share of its wait:
+/// empty where that is no pod's.
 fn open_episode(report: &Value, pod: &str) -> Option<(String, String)> {
     let episode = list(report, "/episodes").iter().find(|episode| {
         episode["cleared"].is_null()
             && text(episode, "/victim/pod") == pod
             && text(episode, "/resource") == "cpu"
     })?;
-    let owners = list(episode, "/shares").iter().map(|share| text(share, "/who/owner_name"));
-    let first = owners.into_iter().find(|owner| !owner.is_empty()).unwrap_or_default();
-    Some((text(episode, "/verdict").to_owned(), first.to_owned()))
+    let most = list(episode, "/shares").first()?;
+    Some((text(episode, "/verdict").to_owned(), text(most, "/who/owner_name").to_owned()))
 }
 
 impl Stage {
@@ -95,7 +95,9 @@ fn each_class_is_told_from_the_others() {
 
     stage.start_on("node-b", &scanner(ELSEWHERE, "500m"));
     let alone = stage.observe(&victim, &STEADY);
-    let is_strangers = |(verdict, _): &(String, String)| verdict == "unowned";
+    // What this machine does beside the ring is work in no pod; with the agent's few per cent and the model's
+    // own threads it may be less than half of a wait, which is `mixed` then.
+    let is_strangers = |(verdict, culprit): &(String, String)| verdict != "neighbour" && culprit.is_empty();
     assert!(
         alone.told.iter().all(is_strangers),
         "but for what this machine does, nobody hurts it: {:?}",
