@@ -100,6 +100,11 @@ impl Global {
         Format::from_str(name, false).map_err(|_| format!("-o {name} is no output: write {FORMATS}"))
     }
 
+    /// The namespace that was asked for.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// Where the aggregator is, and which pods matter.
     pub fn place(&self, invocation: Invocation) -> Result<Place, Failure> {
         let address =
@@ -175,6 +180,10 @@ pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
         return Err(command.error(ErrorKind::ArgumentConflict, message));
     }
     let cli = Cli::from_arg_matches(&matches)?;
+    if typed(&matches, "server") && matches!(cli.command, Command::Proxy(_) | Command::Uninstall(_)) {
+        let message = "this command is about a cluster, which --server does not name: give --context instead";
+        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    }
     match cli.global.format() {
         Err(message) if !matches!(cli.command, Command::Trace(_)) => {
             Err(command.error(ErrorKind::InvalidValue, message))
@@ -185,8 +194,11 @@ pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
 
 /// `BERTH_SERVER` is no conflict: flags come before the environment.
 fn names_two_places(matches: &ArgMatches) -> bool {
-    let typed = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
-    typed("server") && (typed("context") || typed("kubeconfig"))
+    typed(matches, "server") && (typed(matches, "context") || typed(matches, "kubeconfig"))
+}
+
+fn typed(matches: &ArgMatches, flag: &str) -> bool {
+    matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
 fn command(invocation: Invocation) -> ClapCommand {

@@ -16,6 +16,14 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| mend())
 }
 
+/// The same, of something that takes time.
+pub(crate) fn parse_some(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!("{text} is no time at all: write 10s, for example")),
+        some => Ok(some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +40,7 @@ mod tests {
         for text in ["", "10", "s", "-1s", "1d", "NaNs", "1e30h", "1 0s"] {
             assert!(parse(text).unwrap_err().contains("such as 10s"), "{text}");
         }
+        assert!(parse_some("0s").unwrap_err().contains("no time"));
+        assert_eq!(parse_some("1ms"), Ok(Duration::from_millis(1)));
     }
 }

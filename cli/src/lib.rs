@@ -103,7 +103,7 @@ async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::
         Command::Uninstall(args) => {
             stop::or_stopped(uninstall::run(args, &cli.global.target()?, output)).await
         }
-        Command::Replay(args) => stop::or_stopped(replay::run(args, output)).await,
+        Command::Replay(args) => stop::or_stopped(replay::run(args, cli.global.namespace(), output)).await,
         Command::Load(args) => load::run(args, output).await,
         Command::Trace(args) => {
             let file = cli.global.file();

@@ -85,16 +85,21 @@ impl Nodes {
         self.lock().values().map(|entry| entry.handle.published.borrow().clone()).collect()
     }
 
-    /// What is published of a node, whose detector's input goes to this recorder from now on. Errors: no
-    /// agent of it was heard.
-    pub(crate) async fn record(&self, name: &NodeName, to: Recorder) -> Result<Published, Status> {
+    /// Sends a node's detector's input to this recorder from now on, if what is published of the node allows
+    /// it. Errors: no agent of it was heard, or `allow`'s.
+    pub(crate) async fn record<T>(
+        &self,
+        name: &NodeName,
+        to: Recorder,
+        allow: impl FnOnce(&Published) -> Result<T, Status>,
+    ) -> Result<T, Status> {
         let known = self.lock().get(name).map(|entry| Arc::clone(&entry.handle));
         let mend = "berth status lists the nodes that report";
         let unheard = || Status::not_found(format!("no agent of node {name} was heard: {mend}"));
         let handle = known.ok_or_else(unheard)?;
-        let published = handle.published.borrow().clone();
+        let allowed = allow(&handle.published.borrow())?;
         handle.recorders.send(to).await.map_err(|_| unheard())?;
-        Ok(published)
+        Ok(allowed)
     }
 
     /// How far names and roles can be relied on; `None` off Kubernetes.

@@ -190,7 +190,9 @@ impl Episodes for EpisodeService {
         let mut found = ledger.within(EpisodeId(*ids.start())..=EpisodeId(*ids.end()));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(Response::new(show::episode(one, self.journal.incarnation()))),
-            (None, _) => Err(Status::not_found(format!("no episode whose id begins with {id} is kept"))),
+            (None, _) => Err(Status::not_found(format!(
+                "no episode whose id begins with {id} is kept: berth report lists those that are"
+            ))),
             (Some(_), Some(_)) => Err(refused("id", id, "the beginning of one id, not of several").into()),
         }
     }

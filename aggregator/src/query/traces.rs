@@ -148,8 +148,8 @@ impl Traces for TraceService {
         let place = place.map_err(|_| Status::resource_exhausted(taken))?;
         let start = self.clock.now();
         let (to, rounds) = recorder(threads, entries(start, names));
-        let published = self.nodes.record(&node, to).await?;
-        let ready = VecDeque::from([header(&published, start, names, threads)?]);
+        let header = self.nodes.record(&node, to, |node| header(node, start, names, threads)).await?;
+        let ready = VecDeque::from([header]);
         let mut stop = self.stop.clone();
         let stop = Box::pin(async move { stop.asked().await });
         Ok(Response::new(Recording { rounds, ready, stop, ended: false, _place: place }))

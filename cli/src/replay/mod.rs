@@ -33,9 +33,11 @@ pub struct Args {
     revisions: bool,
 }
 
-/// Runs the command.
-pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
-    let episodes = output.during("replaying", replay(&args, output)).await?;
+/// Runs the command, of the victims of one namespace or of all.
+pub async fn run(args: Args, namespace: Option<&str>, output: &Output) -> anyhow::Result<Exit> {
+    let matters =
+        |episode: &contention::Episode| namespace.is_none_or(|name| episode.victim.namespace == name);
+    let episodes = output.during("replaying", replay(&args, matters, output)).await?;
     if args.revisions {
         return Ok(Exit::Done);
     }
@@ -57,7 +59,11 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
 }
 
 /// Every episode at its end; with `--revisions` each change is printed as it comes.
-async fn replay(args: &Args, output: &Output) -> anyhow::Result<Vec<Episode>> {
+async fn replay(
+    args: &Args,
+    matters: impl Fn(&contention::Episode) -> bool,
+    output: &Output,
+) -> anyhow::Result<Vec<Episode>> {
     let inputs = trace::read(&args.file).map_err(refused)?;
     let mut replay = Replay::new(inputs.header().node.to_string());
     for (index, input) in inputs.enumerate() {
@@ -65,7 +71,8 @@ async fn replay(args: &Args, output: &Output) -> anyhow::Result<Vec<Episode>> {
             Ok(input) => {
                 let changed = replay.take(input);
                 if args.revisions {
-                    changed.iter().try_for_each(|episode| show(episode, output))?;
+                    let mut changed = changed.iter().filter(|episode| matters(episode));
+                    changed.try_for_each(|episode| show(episode, output))?;
                 }
             }
             Err(cut @ TraceError::Cut { .. }) => output.note(&format!("{cut}; this is what they say")),
@@ -75,7 +82,7 @@ async fn replay(args: &Args, output: &Output) -> anyhow::Result<Vec<Episode>> {
             tokio::task::yield_now().await;
         }
     }
-    Ok(replay.finish().iter().map(Episode::from).collect())
+    Ok(replay.finish().iter().filter(|episode| matters(episode)).map(Episode::from).collect())
 }
 
 fn show(episode: &contention::Episode, output: &Output) -> std::io::Result<()> {

@@ -12,7 +12,7 @@ use berth::trace::{Entry, Header};
 use berth_core::contention::Input;
 use berth_core::trace::Decoder;
 use flate2::Compression;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// Why a trace cannot be read, or not to its end.
@@ -33,7 +33,7 @@ pub enum TraceError {
         path: PathBuf,
     },
     /// An entry breaks the contract, or is of another version.
-    #[error("{}: entry {entry}: {source}", path.display())]
+    #[error("{}: entry {entry} cannot be read, so nothing after it is: {source}", path.display())]
     Entry {
         /// The file.
         path: PathBuf,
@@ -56,7 +56,8 @@ pub enum TraceError {
 pub fn read(path: &Path) -> Result<Reader, TraceError> {
     let path = path.to_owned();
     let file = File::open(&path).map_err(|source| TraceError::Io { path: path.clone(), source })?;
-    let mut entries = Entries { path, gzip: BufReader::new(GzDecoder::new(BufReader::new(file))), count: 0 };
+    let mut entries =
+        Entries { path, gzip: BufReader::new(MultiGzDecoder::new(BufReader::new(file))), count: 0 };
     let foreign = |path: &Path| TraceError::Foreign { path: path.to_owned() };
     let first = match entries.next() {
         Ok(Some(first)) => first,
@@ -112,7 +113,7 @@ impl Iterator for Reader {
 #[derive(Debug)]
 struct Entries {
     path: PathBuf,
-    gzip: BufReader<GzDecoder<BufReader<File>>>,
+    gzip: BufReader<MultiGzDecoder<BufReader<File>>>,
     count: u64,
 }
 
@@ -164,9 +165,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes the file, or empties it.
+    /// Makes the file, or empties it, and has it for itself. Errors: `WouldBlock` where another writer has it.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.try_lock()?;
+        file.set_len(0)?;
         Ok(Self { gzip: GzEncoder::new(file, Compression::default()) })
     }
 

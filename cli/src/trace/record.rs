@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long)]
     threads: bool,
     /// How long to record; otherwise until Ctrl-C.
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse_some)]
     duration: Option<Duration>,
     /// Overwrite the file if it is there.
     #[arg(long)]
@@ -73,7 +73,7 @@ pub(super) async fn run(
         begun = begin(&args, place, output) => begun?,
         () = requests.next() => return Ok(Exit::Stopped),
     };
-    let mut writer = Writer::create(&part).with_context(|| format!("write {}", part.display()))?;
+    let mut writer = create(&part)?;
     let bar = output.bar(0, SPINNER);
     let mut threads = Threads { asked: args.threads, ..Threads::default() };
     let recorded = tokio::select! {
@@ -104,6 +104,16 @@ pub(super) async fn run(
     }
 }
 
+fn create(part: &Path) -> anyhow::Result<Writer> {
+    match Writer::create(part) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            let mend = "give -o another name, or wait for it to end";
+            Err(usage(format!("{}: another recording writes to it: {mend}", part.display())).into())
+        }
+        made => made.with_context(|| format!("write {}", part.display())),
+    }
+}
+
 fn part(file: &Path) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(".part");
@@ -115,6 +125,9 @@ fn is_free(file: &Path, force: bool, mend: &str) -> anyhow::Result<()> {
     let name = file.display();
     if file.as_os_str().is_empty() {
         return Err(usage("-o has no name: give -o FILE").into());
+    }
+    if file.as_os_str() == "-" {
+        return Err(usage("a recording is a file of its own, not stdout: give -o FILE").into());
     }
     match std::fs::symlink_metadata(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -207,7 +220,12 @@ async fn record(
                         match &entry {
                             Entry::Header(header) => introduce(header, bar, output),
                             Entry::RawThreads(raw) => threads.hear(raw),
-                            _ => {}
+                            Entry::Who(_)
+                            | Entry::Container(_)
+                            | Entry::Frame(_)
+                            | Entry::Late(_)
+                            | Entry::Step(_)
+                            | Entry::Reset(_) => {}
                         }
                         writer.write(entry)
                     }

@@ -151,6 +151,9 @@ fn a_replay_is_a_table_an_episode_a_line_or_each_revision() {
     assert!(revisions.len() > 5 && revisions[0].contains("\"cleared\":null"), "{revisions:?}");
     assert_eq!(revisions.last(), episodes.lines().next().as_ref());
     assert_eq!(replay(&trace, &["-o", "name"]).stdout, "pod/model-0\n");
+    assert_eq!(replay(&trace, &["-n", "demo", "-o", "json"]).stdout, episodes);
+    assert_eq!(replay(&trace, &["-n", "other"]).stdout, "no episodes\n");
+    assert_eq!(replay(&trace, &["-n", "other", "--revisions"]).stdout, "");
 }
 
 #[test]
@@ -269,6 +272,26 @@ fn what_is_no_file_is_never_replaced_and_neither_is_what_came_meanwhile() {
 }
 
 #[test]
+fn two_recordings_never_share_a_file_and_none_goes_to_stdout() {
+    let recorder = Recorder::start(None);
+    let mut first = Running::start_on_terminal(recorder.command(&[]));
+    first.stderr_line();
+    let second = run(recorder.command(&["--force", "--for", "1s"]));
+    assert_eq!(second.code, Some(2), "{}", second.stderr);
+    assert!(second.stderr.contains("another recording writes to it"), "{}", second.stderr);
+    first.interrupt();
+    assert_eq!(first.end().code, Some(0));
+    assert_eq!(held(&recorder.file()), inputs(), "the second took nothing away");
+
+    let refused = run(berth(&["trace", "record", "-o", "-"]));
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("give -o FILE"), "{}", refused.stderr);
+    let never = run(recorder.command(&["--for", "0s"]));
+    assert_eq!(never.code, Some(2));
+    assert!(never.stderr.contains("no time at all"), "{}", never.stderr);
+}
+
+#[test]
 fn a_recording_that_is_cut_short_stays_beside_the_file_and_is_readable() {
     let recorder = Recorder::start(Some(Status::resource_exhausted("this recorder does not keep up")));
     let ended = run(recorder.command(&[]));
@@ -346,10 +369,11 @@ fn what_is_no_trace_is_refused_with_the_mend() {
         ("is no trace of berth: record one with", Vec::new()),
         ("is no trace of berth: record one with", b"{\"json\": true}".to_vec()),
         ("is no trace of berth: record one with", gzip(b"")),
-        ("entry 1: entry: ", gzip(b"\x05hello")),
+        ("entry 1 cannot be read, so nothing after it is: entry: ", gzip(b"\x05hello")),
         ("use the version of berth that recorded it", gzip(&newer)),
-        ("entry 2: header: a second one", gzip(&late)),
-        ("entry 2: length: ", gzip(&endless)),
+        ("entry 2 cannot be read, so nothing after it is: header: a second one", gzip(&late)),
+        ("header: a second one", [gzip(&header), gzip(&header)].concat()),
+        ("length: ", gzip(&endless)),
         ("bad.trace: corrupt", spoilt),
     ] {
         fs::write(&path, bytes).unwrap();

@@ -53,27 +53,20 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_HZ, value_parser = clap::value_parser!(u32).range(1..=100))]
         hz: u32,
     },
-    /// Watch many models that nobody hurts
+    /// Watch many quiet models that nobody hurts, one after another with a swing of its own load
     Soak {
         /// Where results are kept
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         /// How long
-        #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(30..=36_000))]
+        #[arg(long, value_name = "N", default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(120..=36_000))]
         seconds: u32,
         /// Even for tuning, odd for the report
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
         /// How many at once
-        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100))]
         models: u32,
-        /// CPUs that the load of each needs; together they should need little of one, so that they do not
-        /// hurt each other
-        #[arg(long, value_name = "CPUS", default_value_t = 0.01, value_parser = load_cpus)]
-        load_cpus: f64,
-        /// Let one model after another have four times its load for a while
-        #[arg(long)]
-        swings: bool,
     },
     /// Print what the verdicts of a folder's trials are worth, as Markdown
     Score {
@@ -102,12 +95,6 @@ enum Command {
     /// Play a part in a trial
     #[command(subcommand, hide = true)]
     Play(Part),
-}
-
-/// Something, and no more than one CPU.
-fn load_cpus(text: &str) -> Result<f64, String> {
-    let cpus: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    if cpus > 0.0 && cpus <= 1.0 { Ok(cpus) } else { Err("give more than 0, and at most 1".to_owned()) }
 }
 
 /// Parses the arguments and runs the command.
@@ -157,8 +144,8 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
                 run::run(&bench, trials).await
             })
         }
-        Command::Soak { dir, seconds, seed, models, load_cpus, swings } => {
-            let told = soak::Told { seconds, seed, models, load_cpus, swings };
+        Command::Soak { dir, seconds, seed, models } => {
+            let told = soak::Told { seconds, seed, models };
             on_bench(async |all| soak::run(&Bench::new(dir, None, all)?, told).await)
         }
     }

@@ -1,7 +1,9 @@
-//! A soak: many models of low load for a long time, whom nobody hurts. Whatever is found is false.
+//! A soak: many quiet models for a long time, whom nobody hurts. Whatever is found is false.
 //!
-//! With swings, the load of one model after another is a multiple of its own for some seconds: its own
-//! doing, and no neighbour's. Invariant: all models together stay far from needing the whole CPU.
+//! The load of one after another swings up for some seconds, to where a model works enough to be judged: its
+//! own doing, and no neighbour's. Never that of two at once: requests that come at the same rate can meet each
+//! time, which is harm. Invariant: all models together need so little of the CPU that what they wait for each
+//! other is none.
 
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::{
     blocks::Phase,
     clock::Axis,
     live,
-    load::{self, Shape},
+    load::{self, Door, Shape},
     machine::Machine,
     meter::{DISTURBED_CPUS, Use},
     plan::Victim,
@@ -31,11 +33,21 @@ use crate::{
     victims,
 };
 
-/// A swing adds so many times the model's own load: four times it in all.
-const SWING: f64 = 3.0;
+/// CPUs that a quiet model's load needs in the mean: a hundred of them need a fiftieth of one.
+const QUIET_CPUS: f64 = 0.0002;
 
-/// A swing lasts so long, and the next one comes as long after it.
+/// Steps in which that is drawn, from half of it to one and a half. Were it the same of all, their requests
+/// would meet those of a swing each time, which is harm.
+const QUIET_STEPS: u32 = 1_000;
+
+/// CPUs that a swing adds: twice what a model must use for a slowdown to be spoken of.
+const SWING_CPUS: f64 = 0.04;
+
+/// A swing lasts so long; the next one follows.
 const SWING_SECONDS: u64 = 10;
+
+/// What is kept of a load until it ends is counted this often.
+const LOAD_SECONDS: u64 = 60;
 
 /// How long the aggregator may take to hear of every model.
 const KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,16 +60,12 @@ const KNOWN_POLL: Duration = Duration::from_millis(200);
 pub struct Soak {
     /// The name of the file.
     pub id: String,
-    /// `soak` or `soak_swings`.
-    pub class: String,
     /// The swings are drawn from it.
     pub seed: u64,
     /// Which half it belongs to.
     pub half: Half,
     /// Models at once.
     pub victims: u32,
-    /// CPUs that the load of each needs.
-    pub load_cpus: f64,
     /// How long, in seconds.
     pub seconds: u32,
     /// The swings.
@@ -70,7 +78,7 @@ pub struct Soak {
     pub unowned_cpus: f64,
     /// The largest of any second.
     pub unowned_peak_cpus: f64,
-    /// Requests that failed or were never answered.
+    /// Requests that failed or were never answered, those of swings left out.
     pub failed_requests: u64,
     /// Where it ran.
     pub machine: Machine,
@@ -85,19 +93,11 @@ pub struct Told {
     pub seed: u64,
     /// Models at once.
     pub models: u32,
-    /// CPUs that the load of each needs.
-    pub load_cpus: f64,
-    /// Whether loads swing.
-    pub swings: bool,
 }
 
 impl Told {
-    fn class(&self) -> &'static str {
-        if self.swings { "soak_swings" } else { "soak" }
-    }
-
     fn id(&self) -> String {
-        format!("{}-{}x{:.0}-{}", self.class(), self.models, self.load_cpus * 100.0, self.seed)
+        format!("soak-{}-{}", self.models, self.seed)
     }
 }
 
@@ -125,7 +125,7 @@ pub async fn run(bench: &Bench, told: Told) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     eprintln!("{id}: {} models for {} min", told.models, told.seconds / 60);
-    let drawn = if told.swings { draw(told) } else { Vec::new() };
+    let drawn = draw(told);
     let soak = tokio::select! {
         seen = soak(bench, told, &drawn) => found(bench, told, &drawn, seen?),
         () = requests.next() => return Ok(Exit::Stopped),
@@ -146,16 +146,15 @@ fn half(seed: u64) -> Half {
 
 fn draw(told: Told) -> Vec<Swing> {
     let mut random = Random::new(told.seed);
-    let turns = u64::from(told.seconds) / (2 * SWING_SECONDS);
     let swing = |turn| Swing {
-        at: Duration::from_secs((2 * turn + 1) * SWING_SECONDS),
+        at: Duration::from_secs(turn * SWING_SECONDS),
         model: usize::try_from(random.below(told.models.into())).expect("below a handful"),
     };
-    (0..turns).map(swing).collect()
+    (0..u64::from(told.seconds) / SWING_SECONDS).map(swing).collect()
 }
 
 async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<Seen> {
-    let Told { seconds, models, load_cpus, .. } = told;
+    let Told { seconds, models, .. } = told;
     let kind = victims::Kind::Refmodel { rows: 1 };
     let mut crowd = Crowd::set(bench, Victim { kind, threads: 1, weight: DEFAULT_WEIGHT }, models).await?;
     let server = Address::of_server(Some(&crowd.server), None)?.connect().await?;
@@ -166,11 +165,7 @@ async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<See
     let axis = Axis::beginning_in(load::START_LEAD);
     let mut live = Vec::new();
     let run = async {
-        tokio::try_join!(
-            steady(&crowd, axis, seconds, load_cpus),
-            swing(&crowd, axis, swings, load_cpus),
-            meters.watch(axis, seconds)
-        )
+        tokio::try_join!(steady(&crowd, axis, told), swing(&crowd, axis, swings), meters.watch(axis, seconds))
     };
     let (failed_requests, (), uses) = tokio::select! {
         run = run => run?,
@@ -196,33 +191,45 @@ async fn known(server: &Server, crowd: &mut Crowd, models: u32) -> anyhow::Resul
     tokio::time::timeout(KNOWN_TIMEOUT, known).await.context("wait until the aggregator knows the models")?
 }
 
-fn shape(cpus: f64, cost: Duration, duration: Duration) -> Shape {
+fn shape(cpus: f64, cost: Duration, seconds: u64) -> Shape {
     let model = LoadModel::Open { rate_per_sec: cpus / cost.as_secs_f64() };
-    Shape { model, at_once: 1, connections: 1, duration }
+    Shape { model, at_once: 1, connections: 1, duration: Duration::from_secs(seconds) }
 }
 
 /// The models' own load; how many requests failed.
-async fn steady(crowd: &Crowd, axis: Axis, seconds: u32, load_cpus: f64) -> anyhow::Result<u64> {
+async fn steady(crowd: &Crowd, axis: Axis, told: Told) -> anyhow::Result<u64> {
+    let mut random = Random::new(told.seed);
+    let mut drawn = || random.below(QUIET_STEPS.into()) as f64 / f64::from(QUIET_STEPS);
     let mut runs = JoinSet::new();
     for model in &crowd.models {
-        let (door, shape) =
-            (model.door.clone(), shape(load_cpus, model.cost, Duration::from_secs(seconds.into())));
-        runs.spawn(async move { load::run(&door, shape, Some(axis.start())).await });
+        let cpus = QUIET_CPUS * (0.5 + drawn());
+        let (first, shape) =
+            (model.cost.div_f64(cpus).mul_f64(drawn()), shape(cpus, model.cost, LOAD_SECONDS));
+        let until = Duration::from_secs(told.seconds.into());
+        runs.spawn(quiet(model.door.clone(), shape, axis, first, until));
     }
     let mut failed = 0;
     while let Some(run) = runs.join_next().await {
-        let counts = Totals::of(&run??).tally().counts;
+        failed += run??;
+    }
+    Ok(failed)
+}
+
+async fn quiet(door: Door, shape: Shape, axis: Axis, from: Duration, until: Duration) -> anyhow::Result<u64> {
+    axis.until(from).await;
+    let mut failed = 0;
+    while axis.elapsed() + shape.duration <= until {
+        let counts = Totals::of(&load::run(&door, shape, None).await?).tally().counts;
         failed += counts.scheduled - counts.completed;
     }
     Ok(failed)
 }
 
-async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing], load_cpus: f64) -> anyhow::Result<()> {
+async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<()> {
     for swing in swings {
         axis.until(swing.at).await;
         let model = &crowd.models[swing.model];
-        let more = shape(SWING * load_cpus, model.cost, Duration::from_secs(SWING_SECONDS));
-        load::run(&model.door, more, None).await?;
+        load::run(&model.door, shape(SWING_CPUS, model.cost, SWING_SECONDS), None).await?;
     }
     Ok(())
 }
@@ -239,11 +246,9 @@ fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
     let unowned_cpus = uses.iter().map(|one| one.unowned).sum::<f64>() / uses.len().max(1) as f64;
     Soak {
         id: told.id(),
-        class: told.class().to_owned(),
         seed: told.seed,
         half: half(told.seed),
         victims: told.models,
-        load_cpus: told.load_cpus,
         seconds: told.seconds,
         blocks: swings.iter().map(block).collect(),
         live,

@@ -139,6 +139,7 @@ fn findings(seconds: &[Second], blames: impl Fn(usize) -> Option<Vec<(String, f6
                 onset: second.at,
                 alarm: second.at,
                 told: second.at,
+                held: true,
                 cleared: None,
                 said: vec![said],
             }),

@@ -16,7 +16,7 @@ use super::{
 use crate::result::{Revision, Share};
 
 /// With fewer, an interval is so wide that the point means nothing.
-const VACUOUS_BELOW: usize = 30;
+const VACUOUS_BELOW: f64 = 30.0;
 
 /// What is found this soon before a switch or after it belongs to it: the switch itself takes its
 /// milliseconds, and an episode's numbers lag by a step.
@@ -37,10 +37,12 @@ pub(super) struct Judged<'a> {
     pub(super) findings: Vec<Finding>,
 }
 
-/// What was found where nobody hurts anybody.
+/// What was found where nobody hurts anybody: all of it false.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Soaks {
-    /// All of them false.
+    /// Findings, however mild and short.
+    pub(super) alarms: usize,
+    /// Those of them that held.
     pub(super) verdicts: usize,
     /// Of all victims.
     pub(super) hours: f64,
@@ -84,7 +86,8 @@ pub(super) struct Figure {
     /// `None`: no trial bears on it.
     pub(super) point: Option<f64>,
     pub(super) interval: Option<(f64, f64)>,
-    pub(super) n: usize,
+    /// Trials, errors or hours that it stands on.
+    pub(super) n: f64,
 }
 
 impl Figure {
@@ -93,11 +96,12 @@ impl Figure {
         let hits = all.iter().filter(|hit| **hit).count();
         let n = all.len();
         let point = (n > 0).then(|| hits as f64 / n as f64);
-        Self { name, bar: Bar::AtLeast(at_least), point, interval: (n > 0).then(|| wilson(hits, n)), n }
+        let interval = (n > 0).then(|| wilson(hits, n));
+        Self { name, bar: Bar::AtLeast(at_least), point, interval, n: n as f64 }
     }
 
     fn value(name: &'static str, at_most: f64, n: usize, point: Option<f64>) -> Self {
-        Self { name, bar: Bar::AtMost(at_most), point, interval: None, n }
+        Self { name, bar: Bar::AtMost(at_most), point, interval: None, n: n as f64 }
     }
 
     /// As the table says it.
@@ -113,7 +117,7 @@ impl Figure {
 }
 
 /// All of them, in the order of the page.
-pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
+pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
     let sound: Vec<&Judged<'_>> = judged.iter().filter(|judged| !judged.trial.outcome.disturbed).collect();
     let (p50, p95) = (0.5, 0.95);
     let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
@@ -136,7 +140,7 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: &Soaks) -> Vec<Figure> {
             0.95,
             sound.iter().flat_map(|judged| judged.precise()),
         ),
-        soaked.and(&sound).figure(),
+        soaked.and(judged).figure(),
         Figure::value("onset to alarm, p50, s", 0.5, alarms.len(), quantile(&alarms, p50)),
         Figure::value("onset to alarm, p95, s", 1.0, alarms.len(), quantile(&alarms, p95)),
         Figure::value(
@@ -328,22 +332,34 @@ impl Judged<'_> {
 
 impl Soaks {
     fn figure(self) -> Figure {
-        let Self { verdicts, hours } = self;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole hours, and few")]
-        let n = hours as usize;
-        let point = (hours > 0.0).then(|| verdicts as f64 / hours);
-        let name = "false verdicts a victim-hour, quiet and own-load swings (n: hours)";
-        Figure { interval: Some(poisson(verdicts, hours)), ..Figure::value(name, 0.1, n, point) }
+        let Self { verdicts, hours, .. } = self;
+        Figure {
+            name: "false verdicts a victim-hour, quiet and own-load swings (n: hours)",
+            bar: Bar::AtMost(0.1),
+            point: (hours > 0.0).then(|| verdicts as f64 / hours),
+            interval: Some(poisson(verdicts, hours)),
+            n: hours,
+        }
     }
 
     /// With the trials in which nobody hurts the victim.
-    fn and(&self, judged: &[&Judged<'_>]) -> Self {
-        // Whatever its load did to it, a finding that is not right is false.
-        let quiet = judged.iter().filter(|judged| judged.is_quiet());
-        quiet.fold(*self, |sum, judged| Self {
-            verdicts: sum.verdicts + judged.findings.iter().filter(|one| !judged.is_right(one)).count(),
-            hours: sum.hours + judged.trial.victim_hours(),
+    pub(super) fn and<'a>(self, judged: impl IntoIterator<Item = &'a Judged<'a>>) -> Self {
+        let quiet = judged.into_iter().filter(|judged| !judged.trial.outcome.disturbed && judged.is_quiet());
+        quiet.fold(self, |sum, judged| {
+            // Whatever its load did to it, a finding that is not right is false.
+            let wrong = judged.findings.iter().filter(|one| !judged.is_right(one));
+            sum.with(wrong, judged.trial.victim_hours())
         })
+    }
+
+    /// With what was found falsely in so many more hours.
+    pub(super) fn with<'a>(self, found: impl IntoIterator<Item = &'a Finding>, hours: f64) -> Self {
+        let more = found.into_iter().fold(self, |sum, one| Self {
+            alarms: sum.alarms + 1,
+            verdicts: sum.verdicts + usize::from(one.held),
+            ..sum
+        });
+        Self { hours: self.hours + hours, ..more }
     }
 }
 

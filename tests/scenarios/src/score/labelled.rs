@@ -133,6 +133,12 @@ impl Soaked {
     pub(super) fn victim_hours(&self) -> f64 {
         f64::from(self.soak.victims) * f64::from(self.soak.seconds) / 3600.0
     }
+
+    /// How long the load of a victim swung up, in hours of all of them.
+    pub(super) fn swing_hours(&self) -> f64 {
+        let hours = |block| span(block).1.since(span(block).0).as_secs_f64() / 3600.0;
+        self.soak.blocks.iter().map(hours).sum()
+    }
 }
 
 /// What was measured, by the names of the files.
@@ -146,7 +152,7 @@ pub struct Measured {
     pub soaks: Vec<Soaked>,
 }
 
-/// Everything in a folder that has a trace; `half` of the seeds or all.
+/// Everything in a folder that has a trace; `half` of the seeds or all. What has none is told on stderr.
 pub fn read_all(dir: &Path, half: Option<Half>) -> anyhow::Result<Measured> {
     let entries = fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -158,6 +164,7 @@ pub fn read_all(dir: &Path, half: Option<Half>) -> anyhow::Result<Measured> {
     for id in ids {
         let (file, trace) = (result::file(dir, &id), trace::file(dir, &id));
         if !trace.try_exists().with_context(|| format!("look for {}", trace.display()))? {
+            eprintln!("{id} is left out: it has no trace");
             continue;
         }
         if soak::is_soak(&id) {

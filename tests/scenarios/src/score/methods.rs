@@ -1,7 +1,7 @@
 //! The ways to judge a trace: Berth's, Berth's with a part left out, and what is done elsewhere.
 
 use berth_core::{
-    contention::{Detector, Input, Part},
+    contention::{Detector, Input, Part, Severity},
     frame::{Limits, Pressure, ThreadUse},
     time::AxisNsec,
     who::Role,
@@ -170,9 +170,11 @@ fn detect_without(part: Option<Part>, inputs: impl Iterator<Item = Input>) -> Ve
         }
         for episode in detector.take(input) {
             let said = Said::of(&episode, now);
+            let held = episode.severity >= Severity::Contended;
             match findings.iter_mut().find(|(id, _)| *id == episode.id.0) {
                 Some((_, finding)) => {
                     finding.cleared = episode.cleared;
+                    finding.held |= held;
                     finding.said.push(said);
                 }
                 None => findings.push((
@@ -181,6 +183,7 @@ fn detect_without(part: Option<Part>, inputs: impl Iterator<Item = Input>) -> Ve
                         onset: episode.onset,
                         alarm: episode.alarm,
                         told: now,
+                        held,
                         cleared: episode.cleared,
                         said: vec![said],
                     },

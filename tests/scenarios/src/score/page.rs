@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     confusion,
     figure::{Bar, Figure, Judged, Soaks, figures, mean},
-    labelled::{Labelled, Measured, Truth},
+    labelled::{Labelled, Measured, Soaked, Truth},
     methods::Method,
     plot::{Series, histograms},
     quantile::quantile,
@@ -47,7 +47,7 @@ struct Judgement<'a> {
 
 impl Judgement<'_> {
     fn figures(&self) -> Vec<Figure> {
-        figures(&self.trials, &self.soaks)
+        figures(&self.trials, self.soaks)
     }
 }
 
@@ -58,10 +58,8 @@ fn judge_trials<'a>(trials: impl Iterator<Item = &'a Labelled>, method: Method) 
 fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
     let trials = judge_trials(measured.trials.iter(), method);
     let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.disturbed);
-    let soaks = sound.fold(Soaks::default(), |sum, soaked| Soaks {
-        verdicts: sum.verdicts + method.judge(&soaked.inputs).len(),
-        hours: sum.hours + soaked.victim_hours(),
-    });
+    let soaks = sound
+        .fold(Soaks::default(), |sum, soaked| sum.with(&method.judge(&soaked.inputs), soaked.victim_hours()));
     Judgement { trials, soaks }
 }
 
@@ -83,6 +81,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         format!("Trials: {} ({half_named}); {}.\n\n", passes(trials, half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         truths(trials),
+        soaks(&measured.soaks, berth.soaks.and(&berth.trials)),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
         "\n## Beside others, and with a part left out\n\n".to_owned(),
@@ -139,7 +138,7 @@ fn headline(figures: &[Figure], speed: Option<f64>) -> String {
             bar,
             figure.point.map_or_else(|| "-".to_owned(), number),
             interval,
-            figure.n.to_string(),
+            if figure.n.fract() > 0.0 { format!("{:.1}", figure.n) } else { figure.n.to_string() },
             figure.verdict().to_owned(),
         ]
     };
@@ -168,6 +167,30 @@ fn truths(trials: &[Labelled]) -> String {
             "\nThe two truths, Shapley and sched_switch, are {mean} from each other (mean abs., n = {n}).\n"
         )
     })
+}
+
+/// What was found beside false verdicts, and what soaks were like: a model that hardly works is not judged, and
+/// proves little.
+fn soaks(soaks: &[Soaked], found: Soaks) -> String {
+    let alarms = format!(
+        "\nFalse alarms beside the false verdicts, which did not hold: {} in {:.1} h.\n",
+        found.alarms - found.verdicts,
+        found.hours
+    );
+    let sound: Vec<&Soaked> = soaks.iter().filter(|soaked| !soaked.soak.disturbed).collect();
+    if sound.is_empty() {
+        return alarms;
+    }
+    let sum = |of: fn(&Soaked) -> f64| sound.iter().map(|soaked| of(soaked)).sum::<f64>();
+    let most = sound.iter().map(|soaked| soaked.soak.victims).max().unwrap_or_default();
+    format!(
+        "{alarms}\nSoaks: {} of up to {most} models at once, {:.1} h of models; for {:.1} h of these a swing of its own load \
+         made a model work enough to be judged, the rest they were nearly idle. Disturbed, and left out: {}.\n",
+        sound.len(),
+        sum(Soaked::victim_hours),
+        sum(Soaked::swing_hours),
+        soaks.len() - sound.len(),
+    )
 }
 
 fn classes(judged: &[Judged<'_>]) -> String {
@@ -229,8 +252,7 @@ fn rates(measured: &Measured) -> String {
         (*hz, judge_trials(of_it, Method::Berth))
     }));
     columns.sort_by_key(|(hz, _)| *hz);
-    let all: Vec<Vec<Figure>> =
-        columns.iter().map(|(_, judged)| figures(judged, &Soaks::default())).collect();
+    let all: Vec<Vec<Figure>> = columns.iter().map(|(_, judged)| figures(judged, Soaks::default())).collect();
     let heads: Vec<String> =
         columns.iter().map(|(hz, judged)| format!("{hz} Hz ({} trials)", judged.len())).collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
