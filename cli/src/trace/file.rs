@@ -165,7 +165,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Makes the file, or empties it, and has it for itself. Errors: `WouldBlock` where another writer has it.
+    /// Makes the file, or empties it, and has it for itself. Errors: `WouldBlock` where another writer
+    /// has it.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         file.try_lock()?;

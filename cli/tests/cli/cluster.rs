@@ -225,6 +225,15 @@ fn a_context_that_is_not_there_is_a_usage_error() {
 }
 
 #[test]
+fn a_server_is_no_cluster_to_lead_to_or_to_look_for_labels_in() {
+    for command in [&["proxy"][..], &["uninstall", "--check"]] {
+        let ended = run(berth(&[command, &["--server", "http://127.0.0.1:1"]].concat()));
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("give --context instead"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn the_plugin_reads_the_kubeconfig_and_both_programs_take_a_server_instead() {
     let mut command = kubectl_berth(&["report"]);
     command.env("KUBECONFIG", "/nonexistent/config");

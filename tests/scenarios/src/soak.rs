@@ -1,9 +1,9 @@
 //! A soak: many quiet models for a long time, whom nobody hurts. Whatever is found is false.
 //!
 //! The load of one after another swings up for some seconds, to where a model works enough to be judged: its
-//! own doing, and no neighbour's. Never that of two at once: requests that come at the same rate can meet each
-//! time, which is harm. Invariant: all models together need so little of the CPU that what they wait for each
-//! other is none.
+//! own doing, and no neighbour's. Never that of two at once: requests that come at the same rate can meet
+//! each time, which is harm. Invariant: all models together need so little of the CPU that what they wait for
+//! each other is none.
 
 use std::time::Duration;
 

@@ -169,8 +169,8 @@ fn truths(trials: &[Labelled]) -> String {
     })
 }
 
-/// What was found beside false verdicts, and what soaks were like: a model that hardly works is not judged, and
-/// proves little.
+/// What was found beside false verdicts, and what soaks were like: a model that hardly works is not judged,
+/// and proves little.
 fn soaks(soaks: &[Soaked], found: Soaks) -> String {
     let alarms = format!(
         "\nFalse alarms beside the false verdicts, which did not hold: {} in {:.1} h.\n",
