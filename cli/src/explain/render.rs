@@ -41,9 +41,12 @@ fn slowdown(episode: &Episode) -> String {
             episode.added_wait_msec_per_cpu_sec,
         );
     }
+    // A pressure file shows no wait for CPU time while another of its threads runs.
+    let is_part = episode.tier == Tier::Pressure && episode.resource == Resource::Cpu;
+    let at_least = if is_part { "at least " } else { "" };
     let queue = if episode.saturated { "; its queue grows, so answers come ever later" } else { "" };
     format!(
-        "{}: a second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
+        "{at_least}{}: a second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
         text::slowdown(Some(slowdown)),
         slowdown.estimate,
         episode.added_wait_msec_per_cpu_sec,
@@ -246,6 +249,14 @@ mod tests {
         let slice = throttled([(Cause::SliceThrottle, 0.9), (Cause::Throttle, 0.1)], Verdict::SliceThrottled);
         assert!(slice.contains("slice_throttled: it waits for a CPU limit above its pod"), "{slice}");
         assert!(slice.contains("90 %") && slice.contains("on the node: cpu.max"), "{slice}");
+    }
+
+    #[test]
+    fn what_a_pressure_file_shows_is_the_least_that_it_can_be() {
+        let told = wire::Episode { tier: Tier::Pressure.into(), ..crate::view::sample::episode() };
+        let page = episode(&Episode::from(told));
+        assert!(page.contains("slowdown    at least 1.8x"), "{page}");
+        assert!(page.contains("only when none of its threads ran, by its pressure file"), "{page}");
     }
 
     #[test]
