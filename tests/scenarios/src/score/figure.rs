@@ -128,7 +128,10 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
     let parted = sound.iter().filter(|judged| judged.trial.outcome.expected.culprits.len() > 1);
     let by_switches: Vec<f64> =
         parted.flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
-    let slowdowns: Vec<f64> = sound.iter().filter_map(|judged| judged.slowdown_error()).collect();
+    let slowdowns: Vec<f64> = sound
+        .iter()
+        .filter_map(|judged| Some((judged.slowdown_ratio()? / judged.before()).ln().abs()))
+        .collect();
     vec![
         Figure::proportion(
             "recall, S_true >= 1.25, CPU",
@@ -299,15 +302,20 @@ impl Judged<'_> {
         truths.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
     }
 
-    /// How far the told slowdown is off, as a logarithm, where the queue does not grow.
-    fn slowdown_error(&self) -> Option<f64> {
+    /// What was told of the victim's slowdown before the first switch.
+    pub(super) fn before(&self) -> f64 {
+        self.trial.slowdown_before()
+    }
+
+    /// The told slowdown for each one of the label's, where the queue does not grow.
+    pub(super) fn slowdown_ratio(&self) -> Option<f64> {
         let trial = self.trial;
         let unsaturated = trial.slowdown() * trial.outcome.victim_off_cpus < SATURATED_LOAD;
         if trial.truth() != Truth::Positive || !unsaturated || trial.outcome.expected.resource != "cpu" {
             return None;
         }
         let told = self.said()?.slowdown?;
-        Some((told.ln() - trial.slowdown().ln()).abs())
+        Some(told / trial.slowdown())
     }
 
     fn resource(&self) -> Option<bool> {

@@ -3,8 +3,12 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use berth_core::{contention::Input, time::AxisNsec};
+use berth_core::{
+    contention::{Detector, Input},
+    time::AxisNsec,
+};
 
+use super::finding::owner;
 use crate::{
     blocks::Phase,
     result::{self, BlockDone, DEFAULT_SAMPLE_HZ, Half, Outcome, Share},
@@ -54,6 +58,18 @@ impl Labelled {
     /// The measured slowdown; 1 where there is none.
     pub(super) fn slowdown(&self) -> f64 {
         self.outcome.slowdown.map_or(1.0, |slowdown| slowdown.estimate)
+    }
+
+    /// What the detector tells of the victim's slowdown just before the first switch: what it waits for then is
+    /// in the on blocks too, and no part of a label that is a ratio of on to off. 1 where nothing is told.
+    pub(super) fn slowdown_before(&self) -> f64 {
+        let is_switched = |input: &&Input| matches!(input, Input::Step(at) if self.onset().is_none_or(|onset| *at >= onset));
+        let before = self.inputs.iter().take_while(|input| !is_switched(input));
+        let mut detector = Detector::new(String::new());
+        before.for_each(|input| drop(detector.take(input.clone())));
+        let states = detector.models();
+        let victim = states.iter().find(|state| owner(&state.who) == self.outcome.victim.name);
+        victim.and_then(|state| state.slowdown).map_or(1.0, |slowdown| slowdown.estimate)
     }
 
     /// Hurt enough that a miss counts.

@@ -81,6 +81,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         format!("Trials: {} ({half_named}); {}.\n\n", passes(trials, half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         truths(trials),
+        as_told(&berth.trials),
         soaks(&measured.soaks, berth.soaks.and(&berth.trials)),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
@@ -169,6 +170,16 @@ fn truths(trials: &[Labelled]) -> String {
     })
 }
 
+/// The slowdown's error without what was told before the first switch.
+fn as_told(judged: &[Judged<'_>]) -> String {
+    let sound = judged.iter().filter(|judged| !judged.trial.outcome.disturbed);
+    let errors: Vec<f64> = sound.filter_map(|judged| Some(judged.slowdown_ratio()?.ln().abs())).collect();
+    quantile(&errors, 0.5).map_or_else(String::new, |median| {
+        let (median, n) = (number(median), errors.len());
+        format!("\nThe slowdown as it is told, whatever was told before: {median} (median abs. ln error, n = {n}).\n")
+    })
+}
+
 /// What was found beside false verdicts, and what soaks were like: a model that hardly works is not judged,
 /// and proves little.
 fn soaks(soaks: &[Soaked], found: Soaks) -> String {
@@ -197,19 +208,23 @@ fn classes(judged: &[Judged<'_>]) -> String {
     let rows = confusion::rows(judged);
     let row = |(class, row): (&String, &confusion::Row)| {
         let said: Vec<String> = row.said.iter().map(|(said, count)| format!("{said} {count}")).collect();
-        let slowdown =
-            quantile(&row.slowdowns, 0.5).map_or_else(|| "-".to_owned(), |median| format!("{median:.2}"));
+        let median =
+            |of: &[f64]| quantile(of, 0.5).map_or_else(|| "-".to_owned(), |median| format!("{median:.2}"));
         vec![
             class.clone(),
             row.expected.clone(),
             format!("{} / {} / {}", row.positive, row.negative, row.grey),
             row.disturbed.to_string(),
-            slowdown,
+            median(&row.slowdowns),
+            median(&row.ratios),
             said.join(", "),
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-    table(&["class", "expected", "positive / negative / grey", "disturbed", "median S", "said"], &rows)
+    table(
+        &["class", "expected", "positive / negative / grey", "disturbed", "median S", "told / S", "said"],
+        &rows,
+    )
 }
 
 fn beside(judged: &BTreeMap<&'static str, Judgement<'_>>) -> String {
