@@ -60,8 +60,8 @@ impl Labelled {
         self.outcome.slowdown.map_or(1.0, |slowdown| slowdown.estimate)
     }
 
-    /// What the detector tells of the victim's slowdown just before the first switch: what it waits for then is
-    /// in the on blocks too, and no part of a label that is a ratio of on to off. 1 where nothing is told.
+    /// What the detector tells of the victim's slowdown just before the first switch: what it waits for then
+    /// is in the on blocks too, and no part of a label that is a ratio of on to off. 1 where nothing is told.
     pub(super) fn slowdown_before(&self) -> f64 {
         let is_switched = |input: &&Input| matches!(input, Input::Step(at) if self.onset().is_none_or(|onset| *at >= onset));
         let before = self.inputs.iter().take_while(|input| !is_switched(input));
