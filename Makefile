@@ -50,7 +50,7 @@ accuracy: build ## Measure what is detected in 2.5 h of trials; goes on where it
 	    $(if $(wildcard $(ACCURACY_UNIFIED)/*.json),--unified "$(ACCURACY_UNIFIED)") --svg docs/accuracy.svg >docs/accuracy.md.new
 	mv docs/accuracy.md.new docs/accuracy.md
 
-accuracy-soak: build ## Watch 60 models whom nobody hurts for 30 min, 30 h of models; make accuracy shows it; as root on Linux
+accuracy-soak: build ## Watch 60 quiet models with nothing beside them for 31 min, 30 h of models; make accuracy shows it; as root on Linux
 	$(TARGET)/accuracy soak --dir "$(ACCURACY)"
 
 accuracy-unified: build ## Run the trials' short form on cgroups v2 alone, in a virtual machine; make accuracy shows it

@@ -210,7 +210,7 @@ impl Server {
                 self.unreachable(&format!("no answer within {CALL_TIMEOUT:?}"))
             }
             Code::Unavailable => self.unreachable(said),
-            // These say in a person's words what is in the way, and what to do.
+            // The aggregator's own words say what is in the way, and what to do.
             Code::ResourceExhausted | Code::FailedPrecondition => {
                 environment(format!("{} cannot do that: {said}", self.name))
             }

@@ -49,15 +49,14 @@ impl Seen {
 }
 
 /// The verdict of the open episode of this pod on CPU time, and the owner of the largest share of its wait:
-/// empty where that is no pod's.
+/// empty where that is no owner's.
 fn open_episode(report: &Value, pod: &str) -> Option<(String, String)> {
     let episode = list(report, "/episodes").iter().find(|episode| {
         episode["cleared"].is_null()
             && text(episode, "/victim/pod") == pod
             && text(episode, "/resource") == "cpu"
     })?;
-    let most = list(episode, "/shares").first()?;
-    Some((text(episode, "/verdict").to_owned(), text(most, "/who/owner_name").to_owned()))
+    Some((text(episode, "/verdict").to_owned(), text(episode, "/shares/0/who/owner_name").to_owned()))
 }
 
 impl Stage {
@@ -69,6 +68,7 @@ impl Stage {
         let mut told = Vec::new();
         wait_every(ASK_AGAIN, "the requests to end", SOON, || {
             let report = self.shell.berth("report -A")?;
+            assert!(!report.to_string().contains(ELSEWHERE), "{ELSEWHERE} is on another node: {report}");
             told.extend(open_episode(&report, &pod.name));
             run.is_finished().then_some(())
         });
@@ -97,7 +97,9 @@ fn each_class_is_told_from_the_others() {
     let alone = stage.observe(&victim, &STEADY);
     // What this machine does beside the ring is work in no pod; with the agent's few per cent and the model's
     // own threads it may be less than half of a wait, which is `mixed` then.
-    let is_strangers = |(verdict, culprit): &(String, String)| verdict != "neighbour" && culprit.is_empty();
+    let is_strangers = |(verdict, culprit): &(String, String)| {
+        matches!(verdict.as_str(), "unowned" | "mixed") && culprit.is_empty()
+    };
     assert!(
         alone.told.iter().all(is_strangers),
         "but for what this machine does, nobody hurts it: {:?}",

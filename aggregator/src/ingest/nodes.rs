@@ -85,21 +85,21 @@ impl Nodes {
         self.lock().values().map(|entry| entry.handle.published.borrow().clone()).collect()
     }
 
-    /// Sends a node's detector's input to this recorder from now on, if what is published of the node allows
-    /// it. Errors: no agent of it was heard, or `allow`'s.
+    /// Sends a node's detector's input to this recorder from now on, with what `header` makes of what is
+    /// published of the node. Errors: no agent of it was heard, or `header`'s, and nothing is sent then.
     pub(crate) async fn record<T>(
         &self,
         name: &NodeName,
         to: Recorder,
-        allow: impl FnOnce(&Published) -> Result<T, Status>,
+        header: impl FnOnce(&Published) -> Result<T, Status>,
     ) -> Result<T, Status> {
         let known = self.lock().get(name).map(|entry| Arc::clone(&entry.handle));
         let mend = "berth status lists the nodes that report";
         let unheard = || Status::not_found(format!("no agent of node {name} was heard: {mend}"));
         let handle = known.ok_or_else(unheard)?;
-        let allowed = allow(&handle.published.borrow())?;
+        let header = header(&handle.published.borrow())?;
         handle.recorders.send(to).await.map_err(|_| unheard())?;
-        Ok(allowed)
+        Ok(header)
     }
 
     /// How far names and roles can be relied on; `None` off Kubernetes.

@@ -35,9 +35,7 @@ pub struct Args {
 
 /// Runs the command, of the victims of one namespace or of all.
 pub async fn run(args: Args, namespace: Option<&str>, output: &Output) -> anyhow::Result<Exit> {
-    let matters =
-        |episode: &contention::Episode| namespace.is_none_or(|name| episode.victim.namespace == name);
-    let episodes = output.during("replaying", replay(&args, matters, output)).await?;
+    let episodes = output.during("replaying", replay(&args, namespace, output)).await?;
     if args.revisions {
         return Ok(Exit::Done);
     }
@@ -59,12 +57,16 @@ pub async fn run(args: Args, namespace: Option<&str>, output: &Output) -> anyhow
 }
 
 /// Every episode at its end; with `--revisions` each change is printed as it comes.
-async fn replay(
-    args: &Args,
-    matters: impl Fn(&contention::Episode) -> bool,
-    output: &Output,
-) -> anyhow::Result<Vec<Episode>> {
+async fn replay(args: &Args, namespace: Option<&str>, output: &Output) -> anyhow::Result<Vec<Episode>> {
     let inputs = trace::read(&args.file).map_err(refused)?;
+    if namespace.is_some() && !inputs.header().named {
+        let file = args.file.display();
+        let message =
+            format!("{file} was recorded without --names, so nobody's namespace is known: leave -n out");
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
+    let matters =
+        |episode: &contention::Episode| namespace.is_none_or(|name| episode.victim.namespace == name);
     let mut replay = Replay::new(inputs.header().node.to_string());
     for (index, input) in inputs.enumerate() {
         match input {

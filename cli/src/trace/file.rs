@@ -3,8 +3,9 @@
 //! Invariant: what is read takes no more memory than the contract's limits, whatever the file holds.
 //! A file that was not finished is readable up to its end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth::ProtocolError;
@@ -165,11 +166,25 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Makes the file, which is not there yet, and has it for itself. Errors: `AlreadyExists`.
+    pub fn create_new(path: &Path) -> io::Result<Self> {
+        Self::open(path, OpenOptions::new().write(true).create_new(true))
+    }
+
     /// Makes the file, or empties it, and has it for itself. Errors: `WouldBlock` where another writer
     /// has it.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        Self::open(path, OpenOptions::new().write(true).create(true).truncate(false))
+    }
+
+    fn open(path: &Path, how: &OpenOptions) -> io::Result<Self> {
+        let file = how.open(path)?;
         file.try_lock()?;
+        // Who had it may have ended and renamed it since it was opened: then it is somebody's whole trace.
+        let place = |of: Metadata| (of.dev(), of.ino());
+        if std::fs::metadata(path).ok().map(place) != Some(place(file.metadata()?)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         file.set_len(0)?;
         Ok(Self { gzip: GzEncoder::new(file, Compression::default()) })
     }
@@ -185,10 +200,10 @@ impl Writer {
         Ok(self.gzip.get_ref().metadata()?.len())
     }
 
-    /// Ends the file, which is whole then, and says how many bytes it takes.
-    pub fn finish(self) -> io::Result<u64> {
+    /// Ends the file, which is whole then. It is nobody else's until it is dropped.
+    pub fn finish(self) -> io::Result<File> {
         let file = self.gzip.finish()?;
         file.sync_all()?;
-        Ok(file.metadata()?.len())
+        Ok(file)
     }
 }

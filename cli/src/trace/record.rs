@@ -27,6 +27,10 @@ use crate::view::plain;
 /// A recording that is killed loses no more; a shorter one would cost compression.
 const FLUSH: Duration = Duration::from_secs(1);
 
+/// What to do with a file that an earlier recording left.
+const CUT_SHORT: &str =
+    "it is of a recording that goes on or was cut short; rename it then, or --force overwrites it";
+
 /// How progress looks.
 const SPINNER: &str = "{spinner} {elapsed:>4} {msg}";
 
@@ -63,17 +67,13 @@ pub(super) async fn run(
     let file = file.ok_or_else(|| usage("where to write is not said: give -o FILE"))?;
     let part = part(&file);
     is_free(&file, args.force, "--force overwrites it")?;
-    is_free(
-        &part,
-        args.force,
-        "it is of a recording that was cut short; rename it, or --force overwrites it",
-    )?;
+    is_free(&part, args.force, CUT_SHORT)?;
     let mut requests = stop::Requests::listen()?;
     let (server, entries) = tokio::select! {
         begun = begin(&args, place, output) => begun?,
         () = requests.next() => return Ok(Exit::Stopped),
     };
-    let mut writer = create(&part)?;
+    let mut writer = create(&part, args.force)?;
     let bar = output.bar(0, SPINNER);
     let mut threads = Threads { asked: args.threads, ..Threads::default() };
     let recorded = tokio::select! {
@@ -83,7 +83,8 @@ pub(super) async fn run(
     };
     let took = bar.elapsed();
     bar.finish_and_clear();
-    let bytes = writer.finish().with_context(|| format!("write {}", part.display()))?;
+    let whole = writer.finish().with_context(|| format!("write {}", part.display()))?;
+    let bytes = whole.metadata().with_context(|| format!("look at {}", part.display()))?.len();
     match recorded {
         Ok(exit) => {
             // Whoever made it meanwhile did not ask for it to be overwritten.
@@ -104,8 +105,12 @@ pub(super) async fn run(
     }
 }
 
-fn create(part: &Path) -> anyhow::Result<Writer> {
-    match Writer::create(part) {
+fn create(part: &Path, force: bool) -> anyhow::Result<Writer> {
+    let made = if force { Writer::create(part) } else { Writer::create_new(part) };
+    match made {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(usage(format!("{} is there already: {CUT_SHORT}", part.display())).into())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             let mend = "give -o another name, or wait for it to end";
             Err(usage(format!("{}: another recording writes to it: {mend}", part.display())).into())

@@ -1,5 +1,7 @@
 //! Commands that go on: `report -w` and `top`.
 
+use std::process::Command;
+
 use crate::aggregator::{Aggregator, Script, port};
 use crate::program::{Running, berth};
 use crate::sample;
@@ -105,7 +107,10 @@ fn ctrl_c_gives_the_terminal_back_as_it_was() {
 #[test]
 fn a_closed_terminal_ends_a_command_as_ctrl_c_does() {
     let aggregator = Aggregator::start(sampled());
-    let top = Running::start(berth(&["top", "--server", aggregator.url()]));
+    // Whoever runs the tests may ignore it, as `nohup` does, and so would the program then.
+    let mut heedful = Command::new("env");
+    heedful.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_berth"), "top", "--server", aggregator.url()]);
+    let top = Running::start(heedful);
     top.line();
     top.hang_up();
     assert_eq!(top.end().code, Some(6));

@@ -154,6 +154,18 @@ fn a_replay_is_a_table_an_episode_a_line_or_each_revision() {
     assert_eq!(replay(&trace, &["-n", "demo", "-o", "json"]).stdout, episodes);
     assert_eq!(replay(&trace, &["-n", "other"]).stdout, "no episodes\n");
     assert_eq!(replay(&trace, &["-n", "other", "--revisions"]).stdout, "");
+    let dir = TempDir::new().unwrap();
+    let nameless = dir.path().join("nameless.trace");
+    let mut writer = Writer::create_new(&nameless).unwrap();
+    let mut header = header();
+    if let Entry::Header(header) = &mut header {
+        header.named = false;
+    }
+    writer.write(header).unwrap();
+    drop(writer.finish().unwrap());
+    let refused = replay(&nameless, &["-n", "demo"]);
+    assert_eq!((refused.code, refused.stderr.contains("without --names")), (Some(2), true));
+    assert_eq!(replay(&nameless, &[]).stdout, "no episodes\n");
 }
 
 #[test]
@@ -284,6 +296,16 @@ fn two_recordings_never_share_a_file_and_none_goes_to_stdout() {
     let held = held(&recorder.file());
     assert!(!held.is_empty() && inputs().starts_with(&held), "the second took nothing away");
 
+    let mut first = Writer::create(&recorder.part()).unwrap();
+    assert_eq!(Writer::create(&recorder.part()).err().unwrap().kind(), std::io::ErrorKind::WouldBlock);
+    let there = Writer::create_new(&recorder.part()).err().unwrap().kind();
+    assert_eq!(there, std::io::ErrorKind::AlreadyExists);
+    first.write(header()).unwrap();
+    let whole = first.finish().unwrap();
+    let still = Writer::create(&recorder.part()).err().unwrap().kind();
+    assert_eq!(still, std::io::ErrorKind::WouldBlock, "it is not renamed yet");
+    drop(whole);
+
     let refused = run(berth(&["trace", "record", "-o", "-"]));
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("give -o FILE"), "{}", refused.stderr);
@@ -374,7 +396,7 @@ fn what_is_no_trace_is_refused_with_the_mend() {
         ("use the version of berth that recorded it", gzip(&newer)),
         ("entry 2 cannot be read, so nothing after it is: header: a second one", gzip(&late)),
         ("header: a second one", [gzip(&header), gzip(&header)].concat()),
-        ("length: ", gzip(&endless)),
+        ("entry 2 cannot be read, so nothing after it is: length: ", gzip(&endless)),
         ("bad.trace: corrupt", spoilt),
     ] {
         fs::write(&path, bytes).unwrap();

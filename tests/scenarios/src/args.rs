@@ -53,13 +53,13 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLE_HZ, value_parser = clap::value_parser!(u32).range(1..=100))]
         hz: u32,
     },
-    /// Watch many quiet models that nobody hurts, one after another with a swing of its own load
+    /// Watch many quiet models with nothing beside them, one after another with a swing of its own load
     Soak {
         /// Where results are kept
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         /// How long
-        #[arg(long, value_name = "N", default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(120..=36_000))]
+        #[arg(long, value_name = "N", default_value_t = 1_860, value_parser = clap::value_parser!(u32).range(120..=36_000))]
         seconds: u32,
         /// Even for tuning, odd for the report
         #[arg(long, value_name = "N", default_value_t = 1)]

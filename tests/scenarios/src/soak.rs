@@ -1,9 +1,9 @@
-//! A soak: many quiet models for a long time, whom nobody hurts. Whatever is found is false.
+//! A soak: many quiet models for a long time, and nothing beside them. Whatever is found counts as false.
 //!
 //! The load of one after another swings up for some seconds, to where a model works enough to be judged: its
 //! own doing, and no neighbour's. Never that of two at once: requests that come at the same rate can meet
-//! each time, which is harm. Invariant: all models together need so little of the CPU that what they wait for
-//! each other is none.
+//! each time, which is harm. Invariant: all models together need so little of the CPU that their requests
+//! meet seldom, and by chance.
 
 use std::time::Duration;
 
@@ -43,11 +43,14 @@ const QUIET_STEPS: u32 = 1_000;
 /// CPUs that a swing adds: twice what a model must use for a slowdown to be spoken of.
 const SWING_CPUS: f64 = 0.04;
 
-/// A swing lasts so long; the next one follows.
-const SWING_SECONDS: u64 = 10;
+/// A swing lasts so long ...
+const SWING_SECONDS: u32 = 9;
+
+/// ... and the next one comes so long after it began: the first is over by then.
+const SWING_EVERY_SECONDS: u32 = 10;
 
 /// What is kept of a load until it ends is counted this often.
-const LOAD_SECONDS: u64 = 60;
+const LOAD_SECONDS: u32 = 60;
 
 /// How long the aggregator may take to hear of every model.
 const KNOWN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -57,6 +60,8 @@ const KNOWN_POLL: Duration = Duration::from_millis(200);
 
 /// What a soak gave; fields that trials have too mean the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+// Soaks of another kind have other fields, and are not to be judged as these.
+#[serde(deny_unknown_fields)]
 pub struct Soak {
     /// The name of the file.
     pub id: String,
@@ -78,10 +83,23 @@ pub struct Soak {
     pub unowned_cpus: f64,
     /// The largest of any second.
     pub unowned_peak_cpus: f64,
-    /// Requests that failed or were never answered, those of swings left out.
+    /// Requests that failed or were never answered.
     pub failed_requests: u64,
     /// Where it ran.
     pub machine: Machine,
+}
+
+impl Soak {
+    /// How long every model had its load, in seconds: it comes in whole runs, the last of which end within
+    /// the last run's length before the end.
+    pub fn loaded_seconds(&self) -> u32 {
+        self.seconds.saturating_sub(LOAD_SECONDS)
+    }
+
+    /// Others took more of the CPU than a quiet machine does, or models did not get or answer their load.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed || self.failed_requests > 0
+    }
 }
 
 /// What a soak is told to be.
@@ -97,7 +115,7 @@ pub struct Told {
 
 impl Told {
     fn id(&self) -> String {
-        format!("soak-{}-{}", self.models, self.seed)
+        format!("soak-{}x{}-{}", self.models, self.seconds, self.seed)
     }
 }
 
@@ -146,11 +164,11 @@ fn half(seed: u64) -> Half {
 
 fn draw(told: Told) -> Vec<Swing> {
     let mut random = Random::new(told.seed);
-    let swing = |turn| Swing {
-        at: Duration::from_secs(turn * SWING_SECONDS),
-        model: usize::try_from(random.below(told.models.into())).expect("below a handful"),
+    let swing = |turn: u32| Swing {
+        at: Duration::from_secs((turn * SWING_EVERY_SECONDS).into()),
+        model: usize::try_from(random.below(told.models.into())).expect("below the models"),
     };
-    (0..u64::from(told.seconds) / SWING_SECONDS).map(swing).collect()
+    (0..told.seconds / SWING_EVERY_SECONDS).map(swing).collect()
 }
 
 async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<Seen> {
@@ -167,7 +185,7 @@ async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<See
     let run = async {
         tokio::try_join!(steady(&crowd, axis, told), swing(&crowd, axis, swings), meters.watch(axis, seconds))
     };
-    let (failed_requests, (), uses) = tokio::select! {
+    let (failed_quiet, failed_swings, uses) = tokio::select! {
         run = run => run?,
         lost = live::watch(&server, &mut live) => {
             return Err(lost.err().unwrap_or_else(|| anyhow::anyhow!("no watch")));
@@ -176,7 +194,7 @@ async fn soak(bench: &Bench, told: Told, swings: &[Swing]) -> anyhow::Result<See
     recorder.finish().await?;
     crowd.check()?;
     crowd.strike().await;
-    Ok(Seen { axis, live, uses, failed_requests })
+    Ok(Seen { axis, live, uses, failed_requests: failed_quiet + failed_swings })
 }
 
 async fn known(server: &Server, crowd: &mut Crowd, models: u32) -> anyhow::Result<()> {
@@ -191,14 +209,15 @@ async fn known(server: &Server, crowd: &mut Crowd, models: u32) -> anyhow::Resul
     tokio::time::timeout(KNOWN_TIMEOUT, known).await.context("wait until the aggregator knows the models")?
 }
 
-fn shape(cpus: f64, cost: Duration, seconds: u64) -> Shape {
+fn shape(cpus: f64, cost: Duration, seconds: u32) -> Shape {
     let model = LoadModel::Open { rate_per_sec: cpus / cost.as_secs_f64() };
-    Shape { model, at_once: 1, connections: 1, duration: Duration::from_secs(seconds) }
+    Shape { model, at_once: 1, connections: 1, duration: Duration::from_secs(seconds.into()) }
 }
 
 /// The models' own load; how many requests failed.
 async fn steady(crowd: &Crowd, axis: Axis, told: Told) -> anyhow::Result<u64> {
-    let mut random = Random::new(told.seed);
+    // Of the swings' seed, but another: which model swings is no matter of its rate.
+    let mut random = Random::new(!told.seed);
     let mut drawn = || random.below(QUIET_STEPS.into()) as f64 / f64::from(QUIET_STEPS);
     let mut runs = JoinSet::new();
     for model in &crowd.models {
@@ -219,19 +238,26 @@ async fn quiet(door: Door, shape: Shape, axis: Axis, from: Duration, until: Dura
     axis.until(from).await;
     let mut failed = 0;
     while axis.elapsed() + shape.duration <= until {
-        let counts = Totals::of(&load::run(&door, shape, None).await?).tally().counts;
-        failed += counts.scheduled - counts.completed;
+        failed += requests(&door, shape).await?;
     }
     Ok(failed)
 }
 
-async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<()> {
+/// The swings; how many requests failed.
+async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<u64> {
+    let mut failed = 0;
     for swing in swings {
         axis.until(swing.at).await;
         let model = &crowd.models[swing.model];
-        load::run(&model.door, shape(SWING_CPUS, model.cost, SWING_SECONDS), None).await?;
+        failed += requests(&model.door, shape(SWING_CPUS, model.cost, SWING_SECONDS)).await?;
     }
-    Ok(())
+    Ok(failed)
+}
+
+/// Sends them; how many failed.
+async fn requests(door: &Door, shape: Shape) -> anyhow::Result<u64> {
+    let counts = Totals::of(&load::run(door, shape, None).await?).tally().counts;
+    Ok(counts.scheduled - counts.completed)
 }
 
 fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
@@ -239,7 +265,7 @@ fn found(bench: &Bench, told: Told, swings: &[Swing], seen: Seen) -> Soak {
     let names: Vec<String> = names(told.models).collect();
     let block = |swing: &Swing| BlockDone {
         start_unix_nsec: axis.unix_nsec(swing.at),
-        end_unix_nsec: axis.unix_nsec(swing.at + Duration::from_secs(SWING_SECONDS)),
+        end_unix_nsec: axis.unix_nsec(swing.at + Duration::from_secs(SWING_SECONDS.into())),
         on: vec![names[swing.model].clone()],
         phase: Phase::Label,
     };

@@ -12,6 +12,7 @@ use super::{
     labelled::{Labelled, Truth, axis},
     methods::Method,
     quantile::{quantile, wilson},
+    quiet::Soaks,
 };
 use crate::result::{Revision, Share};
 
@@ -35,17 +36,6 @@ const SATURATED_LOAD: f64 = 0.95;
 pub(super) struct Judged<'a> {
     pub(super) trial: &'a Labelled,
     pub(super) findings: Vec<Finding>,
-}
-
-/// What was found where nobody hurts anybody: all of it false.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Soaks {
-    /// Findings, however mild and short.
-    pub(super) alarms: usize,
-    /// Those of them that held.
-    pub(super) verdicts: usize,
-    /// Of all victims.
-    pub(super) hours: f64,
 }
 
 /// What a method made of one trial; `None` where the trial does not bear on it.
@@ -128,10 +118,8 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
     let parted = sound.iter().filter(|judged| judged.trial.outcome.expected.culprits.len() > 1);
     let by_switches: Vec<f64> =
         parted.flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
-    let slowdowns: Vec<f64> = sound
-        .iter()
-        .filter_map(|judged| Some((judged.slowdown_ratio()? / judged.before()).ln().abs()))
-        .collect();
+    let slowdowns: Vec<f64> =
+        sound.iter().filter_map(|judged| Some(judged.slowdown_ratio()?.ln().abs())).collect();
     vec![
         Figure::proportion(
             "recall, S_true >= 1.25, CPU",
@@ -215,7 +203,7 @@ impl Judged<'_> {
 
     /// The victim was hurt then, and who is blamed is on the side that it should be. Whom exactly is another
     /// figure's.
-    fn is_right(&self, finding: &Finding) -> bool {
+    pub(super) fn is_right(&self, finding: &Finding) -> bool {
         let trial = self.trial;
         let there = |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
         let Some((_, until)) = trial.on_blocks().find(there) else { return false };
@@ -332,55 +320,10 @@ impl Judged<'_> {
     }
 
     /// Nobody does anything to the victim, however its own load swings.
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let outcome = &self.trial.outcome;
         outcome.expected.verdict == "nobody" && outcome.suspects.is_empty()
     }
-}
-
-impl Soaks {
-    fn figure(self) -> Figure {
-        let Self { verdicts, hours, .. } = self;
-        Figure {
-            name: "false verdicts a victim-hour, quiet and own-load swings (n: hours)",
-            bar: Bar::AtMost(0.1),
-            point: (hours > 0.0).then(|| verdicts as f64 / hours),
-            interval: Some(poisson(verdicts, hours)),
-            n: hours,
-        }
-    }
-
-    /// With the trials in which nobody hurts the victim.
-    pub(super) fn and<'a>(self, judged: impl IntoIterator<Item = &'a Judged<'a>>) -> Self {
-        let quiet = judged.into_iter().filter(|judged| !judged.trial.outcome.disturbed && judged.is_quiet());
-        quiet.fold(self, |sum, judged| {
-            // Whatever its load did to it, a finding that is not right is false.
-            let wrong = judged.findings.iter().filter(|one| !judged.is_right(one));
-            sum.with(wrong, judged.trial.victim_hours())
-        })
-    }
-
-    /// With what was found falsely in so many more hours.
-    pub(super) fn with<'a>(self, found: impl IntoIterator<Item = &'a Finding>, hours: f64) -> Self {
-        let more = found.into_iter().fold(self, |sum, one| Self {
-            alarms: sum.alarms + 1,
-            verdicts: sum.verdicts + usize::from(one.held),
-            ..sum
-        });
-        Self { hours: self.hours + hours, ..more }
-    }
-}
-
-/// About 95 % of a rate of so many events in so many hours: for none, the upper end is exact (-ln 0.025),
-/// else by the normal approximation on the square root.
-fn poisson(count: usize, hours: f64) -> (f64, f64) {
-    if hours <= 0.0 {
-        return (0.0, f64::INFINITY);
-    }
-    let root = (count as f64).sqrt();
-    let lo = (root - 0.98).max(0.0).powi(2);
-    let hi = if count == 0 { 3.689 } else { ((count as f64 + 1.0).sqrt() + 0.98).powi(2) };
-    (lo / hours, hi / hours)
 }
 
 pub(super) fn mean(values: &[f64]) -> Option<f64> {

@@ -16,7 +16,7 @@ pub(super) struct Finding {
     pub(super) alarm: AxisNsec,
     /// When it was first said.
     pub(super) told: AxisNsec,
-    /// It held, or got worse: what an Event is made of. Of a method that knows no degrees, always.
+    /// It held, or got worse. Of a method that knows no degrees, always.
     pub(super) held: bool,
     /// When it was said to be over; `None` if never.
     pub(super) cleared: Option<AxisNsec>,

@@ -145,9 +145,9 @@ pub struct Soaked {
 }
 
 impl Soaked {
-    /// How long it lasted, in hours of all its victims.
+    /// How long all its victims had their load, in hours of all of them.
     pub(super) fn victim_hours(&self) -> f64 {
-        f64::from(self.soak.victims) * f64::from(self.soak.seconds) / 3600.0
+        f64::from(self.soak.victims) * f64::from(self.soak.loaded_seconds()) / 3600.0
     }
 
     /// How long the load of a victim swung up, in hours of all of them.

@@ -14,6 +14,7 @@ mod methods;
 mod page;
 mod plot;
 mod quantile;
+mod quiet;
 mod table;
 mod timing;
 

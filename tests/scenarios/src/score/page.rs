@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     confusion,
-    figure::{Bar, Figure, Judged, Soaks, figures, mean},
+    figure::{Bar, Figure, Judged, figures, mean},
     labelled::{Labelled, Measured, Soaked, Truth},
     methods::Method,
     plot::{Series, histograms},
     quantile::quantile,
+    quiet::Soaks,
     table::{number, table},
     timing::replay_speed,
 };
@@ -57,7 +58,7 @@ fn judge_trials<'a>(trials: impl Iterator<Item = &'a Labelled>, method: Method) 
 
 fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
     let trials = judge_trials(measured.trials.iter(), method);
-    let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.disturbed);
+    let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.is_disturbed());
     let soaks = sound
         .fold(Soaks::default(), |sum, soaked| sum.with(&method.judge(&soaked.inputs), soaked.victim_hours()));
     Judgement { trials, soaks }
@@ -81,7 +82,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         format!("Trials: {} ({half_named}); {}.\n\n", passes(trials, half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         truths(trials),
-        as_told(&berth.trials),
+        on_equal_terms(&berth.trials),
         soaks(&measured.soaks, berth.soaks.and(&berth.trials)),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
@@ -139,7 +140,7 @@ fn headline(figures: &[Figure], speed: Option<f64>) -> String {
             bar,
             figure.point.map_or_else(|| "-".to_owned(), number),
             interval,
-            if figure.n.fract() > 0.0 { format!("{:.1}", figure.n) } else { figure.n.to_string() },
+            shown_n(figure.n),
             figure.verdict().to_owned(),
         ]
     };
@@ -158,6 +159,11 @@ fn headline(figures: &[Figure], speed: Option<f64>) -> String {
     table(&["figure", "must reach", "measured", "95 %", "n", ""], &rows)
 }
 
+/// Hours have a decimal, rounded down: what is shown claims no more than there is.
+fn shown_n(n: f64) -> String {
+    if n.fract() > 0.0 { format!("{:.1}", (n * 10.0).floor() / 10.0) } else { n.to_string() }
+}
+
 /// How much of a share error may be the label's own.
 fn truths(trials: &[Labelled]) -> String {
     let sound = trials.iter().filter(|trial| !trial.outcome.disturbed && trial.truth() == Truth::Positive);
@@ -170,33 +176,32 @@ fn truths(trials: &[Labelled]) -> String {
     })
 }
 
-/// The slowdown's error without what was told before the first switch.
-fn as_told(judged: &[Judged<'_>]) -> String {
+/// The slowdown's error with what was told before the first switch taken from it.
+fn on_equal_terms(judged: &[Judged<'_>]) -> String {
     let sound = judged.iter().filter(|judged| !judged.trial.outcome.disturbed);
-    let errors: Vec<f64> = sound.filter_map(|judged| Some(judged.slowdown_ratio()?.ln().abs())).collect();
+    let error = |judged: &Judged<'_>| Some((judged.slowdown_ratio()? / judged.before()).ln().abs());
+    let errors: Vec<f64> = sound.filter_map(error).collect();
     quantile(&errors, 0.5).map_or_else(String::new, |median| {
         let (median, n) = (number(median), errors.len());
-        format!("\nThe slowdown as it is told, whatever was told before: {median} (median abs. ln error, n = {n}).\n")
+        format!("\nThe slowdown divided by what was told before the first switch: {median} (median abs. ln error, n = {n}).\n")
     })
 }
 
-/// What was found beside false verdicts, and what soaks were like: a model that hardly works is not judged,
-/// and proves little.
+/// How grave the false verdicts were, and what soaks were like.
 fn soaks(soaks: &[Soaked], found: Soaks) -> String {
-    let alarms = format!(
-        "\nFalse alarms beside the false verdicts, which did not hold: {} in {:.1} h.\n",
-        found.alarms - found.verdicts,
-        found.hours
+    let grave = format!(
+        "\nFalse verdicts: {} in {:.1} h; {} of them held (contended or worse).\n",
+        found.verdicts, found.hours, found.held
     );
-    let sound: Vec<&Soaked> = soaks.iter().filter(|soaked| !soaked.soak.disturbed).collect();
+    let sound: Vec<&Soaked> = soaks.iter().filter(|soaked| !soaked.soak.is_disturbed()).collect();
     if sound.is_empty() {
-        return alarms;
+        return grave;
     }
     let sum = |of: fn(&Soaked) -> f64| sound.iter().map(|soaked| of(soaked)).sum::<f64>();
     let most = sound.iter().map(|soaked| soaked.soak.victims).max().unwrap_or_default();
     format!(
-        "{alarms}\nSoaks: {} of up to {most} models at once, {:.1} h of models; for {:.1} h of these a swing of its own load \
-         made a model work enough to be judged, the rest they were nearly idle. Disturbed, and left out: {}.\n",
+        "{grave}\nSoaks: {} of up to {most} models at once, {:.1} h of models. For {:.1} h of these the load of one swung \
+         up to 4 % of a CPU, else it was about 0.02 %. Disturbed, and left out: {}.\n",
         sound.len(),
         sum(Soaked::victim_hours),
         sum(Soaked::swing_hours),
@@ -222,7 +227,7 @@ fn classes(judged: &[Judged<'_>]) -> String {
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
     table(
-        &["class", "expected", "positive / negative / grey", "disturbed", "median S", "told / S", "said"],
+        &["class", "expected", "positive / negative / grey", "disturbed", "median S", "told / S *", "said"],
         &rows,
     )
 }
