@@ -34,14 +34,14 @@ use crate::{
 };
 
 /// CPUs that a quiet model's load needs in the mean: a hundred of them need a fiftieth of one.
-const QUIET_CPUS: f64 = 0.0002;
+pub const QUIET_CPUS: f64 = 0.0002;
 
 /// Steps in which that is drawn, from half of it to one and a half. Were it the same of all, their requests
 /// would meet those of a swing each time, which is harm.
 const QUIET_STEPS: u32 = 1_000;
 
 /// CPUs that a swing adds: twice what a model must use for a slowdown to be spoken of.
-const SWING_CPUS: f64 = 0.04;
+pub const SWING_CPUS: f64 = 0.04;
 
 /// A swing lasts so long ...
 const SWING_SECONDS: u32 = 9;

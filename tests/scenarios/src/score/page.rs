@@ -17,6 +17,7 @@ use crate::{
     matrix,
     plan::Trial,
     result::{self, DEFAULT_SAMPLE_HZ, Half},
+    soak,
 };
 
 /// Nobody has run more.
@@ -201,10 +202,12 @@ fn soaks(soaks: &[Soaked], found: Soaks) -> String {
     let most = sound.iter().map(|soaked| soaked.soak.victims).max().unwrap_or_default();
     format!(
         "{grave}\nSoaks: {} of up to {most} models at once, {:.1} h of models. For {:.1} h of these the load of one swung \
-         up to 4 % of a CPU, else it was about 0.02 %. Disturbed, and left out: {}.\n",
+         up to {:.0} % of a CPU, else it was about {:.2} %. Disturbed, and left out: {}.\n",
         sound.len(),
         sum(Soaked::victim_hours),
         sum(Soaked::swing_hours),
+        soak::SWING_CPUS * 100.0,
+        soak::QUIET_CPUS * 100.0,
         soaks.len() - sound.len(),
     )
 }
