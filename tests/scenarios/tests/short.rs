@@ -17,8 +17,8 @@ const BESIDE: [(&str, &str); 5] = [
     ("berth-examples", "scanner"),
 ];
 
-/// Twice what seven trials of some 40 s and their scenes take: a slow machine may be late, and none hangs.
-const AT_MOST: Duration = Duration::from_secs(600);
+/// Seven trials of some 40 s, and their scenes.
+const AT_MOST: Duration = Duration::from_secs(420);
 
 #[test]
 fn what_is_hurt_is_found_and_blamed_on_the_right_side() {
