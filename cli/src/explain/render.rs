@@ -46,7 +46,7 @@ fn slowdown(episode: &Episode) -> String {
     let at_least = if is_part { "at least " } else { "" };
     let queue = if episode.saturated { "; its queue grows, so answers come ever later" } else { "" };
     format!(
-        "{at_least}{}: a second of its work took {:.2} s; {:.0} ms of that it waited{queue}",
+        "{at_least}{}: a second of its work took {:.2} s; its waits added {:.0} ms of that{queue}",
         text::slowdown(Some(slowdown)),
         slowdown.estimate,
         episode.added_wait_msec_per_cpu_sec,

@@ -5,7 +5,7 @@ use crate::text::{self, Hue, NONE};
 use crate::view::word::Word;
 
 const HEADER: [&str; 10] =
-    ["NODE", "CONTAINER", "ROLE", "CPU", "THROTTLED", "MEMORY", "WAIT ms/s", "SLOWDOWN", "VERDICT", "OWNER"];
+    ["NODE", "CONTAINER", "ROLE", "CPU", "THROTTLED", "MEMORY", "ADDED ms/s", "SLOWDOWN", "VERDICT", "OWNER"];
 
 /// Columns where there is no room for more.
 const NARROW_COLUMNS: usize = 8;
@@ -42,7 +42,7 @@ fn cells(row: &Row) -> [String; 10] {
         or_none(row.cpus.map(|cpus| format!("{cpus:.2}"))),
         or_none(row.throttled_share.map(text::percent)),
         or_none(row.memory_bytes.map(text::memory)),
-        or_none(row.wait_msec_per_cpu_sec.map(|wait| format!("{wait:.0}"))),
+        or_none(row.added_wait_msec_per_cpu_sec.map(|wait| format!("{wait:.0}"))),
         text::slowdown(row.slowdown),
         or_none(row.verdict.map(Word::word)),
         or_none(Some(row.who.owner()).filter(|owner| !owner.is_empty())),
@@ -63,7 +63,7 @@ mod tests {
             cpus: Some(1.5),
             throttled_share: Some(0.25),
             memory_bytes: Some(251_658_240),
-            wait_msec_per_cpu_sec: Some(840.0),
+            added_wait_msec_per_cpu_sec: Some(840.0),
             slowdown: Some(Estimate { estimate: 1.84, lo: 1.61, hi: 2.08 }),
             verdict: Some(Verdict::Neighbour),
             severity: None,
@@ -72,7 +72,7 @@ mod tests {
             who: Who::from(sample::who("scanner-a", Role::Scanner)),
             throttled_share: None,
             memory_bytes: None,
-            wait_msec_per_cpu_sec: None,
+            added_wait_msec_per_cpu_sec: None,
             slowdown: None,
             verdict: None,
             ..model.clone()

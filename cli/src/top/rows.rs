@@ -18,7 +18,7 @@ pub(super) struct Row {
     pub(super) throttled_share: Option<f64>,
     pub(super) memory_bytes: Option<u64>,
     /// Of models, over the last 10 s.
-    pub(super) wait_msec_per_cpu_sec: Option<f64>,
+    pub(super) added_wait_msec_per_cpu_sec: Option<f64>,
     /// Of models, over the last 10 s.
     pub(super) slowdown: Option<Estimate>,
     /// Of models.
@@ -69,8 +69,8 @@ fn row(subject: &Subject, meter: &Meter, model: Option<&ModelSummary>) -> Row {
         cpus: meter.cpus(&subject.id),
         throttled_share: meter.throttled_share(&subject.id),
         memory_bytes: meter.memory_bytes(&subject.id),
-        // The slowdown is (run + wait) / run, so what exceeds 1 is wait.
-        wait_msec_per_cpu_sec: slowdown.map(|slowdown| (slowdown.estimate - 1.0).max(0.0) * 1e3),
+        // What exceeds a second of work is the wait that was added to it.
+        added_wait_msec_per_cpu_sec: slowdown.map(|slowdown| (slowdown.estimate - 1.0).max(0.0) * 1e3),
         slowdown,
         verdict: model.map(|model| model.verdict),
         severity: model.and_then(|model| model.severity),
@@ -101,7 +101,7 @@ mod tests {
         let table = Table::new(&subjects, &Meter::default(), &[ModelSummary::from(sample::model())]);
         let [model, scanner] = &table.containers[..] else { panic!("two rows") };
         assert_eq!(model.who.pod, "ref-models-x1", "models come first");
-        assert!((model.wait_msec_per_cpu_sec.unwrap() - 840.0).abs() < 1e-6);
+        assert!((model.added_wait_msec_per_cpu_sec.unwrap() - 840.0).abs() < 1e-6);
         assert_eq!((scanner.slowdown, scanner.verdict, scanner.cpus), (None, None, None));
     }
 }

@@ -21,7 +21,8 @@ const SUM_AT_MOST: f64 = 30.0;
 /// steps of 100 ms that is 300 ms, which is also the shortest effect that counts as one.
 const ALARM_ABOVE: f64 = 12.0;
 
-/// All of the above are for steps of this length; a longer or shorter one counts in proportion.
+/// All of the above are for steps of this length; a shorter one counts in proportion. A longer one does so
+/// only where it adds up several readings: else one wait, or one across two steps, would be an alarm.
 const STEP_NSEC: f64 = 1e8;
 
 /// A run of less is counted as this: 0.1 ms in 200 ms. Without it a starved victim has no ratio.
@@ -35,14 +36,17 @@ pub(crate) struct Cusum {
 }
 
 impl Cusum {
-    /// Takes in a step that began at `start`.
-    pub(crate) fn add(&mut self, start: AxisNsec, dt_nsec: f64, run_nsec: f64, wait_nsec: f64) {
+    /// Takes in a step that began at `start` and is of one reading, or of one every `STEP_NSEC`.
+    pub(crate) fn add(&mut self, start: AxisNsec, dt_nsec: f64, is_one: bool, run_nsec: f64, wait_nsec: f64) {
         if self.sum <= 0.0 {
             self.rising_since = start;
         }
         let run = run_nsec.max(RUN_AT_LEAST_PER_SEC * dt_nsec);
         let z = (wait_nsec / run).ln_1p() / SIGMA;
-        self.sum = (self.sum + (z.min(Z_AT_MOST) - DRIFT) * dt_nsec / STEP_NSEC).clamp(0.0, SUM_AT_MOST);
+        let steps = dt_nsec / STEP_NSEC;
+        let above = z.min(Z_AT_MOST) - DRIFT;
+        let counts = if is_one && above > 0.0 { steps.min(1.0) } else { steps };
+        self.sum = (self.sum + above * counts).clamp(0.0, SUM_AT_MOST);
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -68,7 +72,7 @@ mod tests {
         for (msec, run, wait) in steps {
             let start = now;
             now = now + Duration::from_millis(*msec);
-            cusum.add(start, *msec as f64 * 1e6, run * 1e6, wait * 1e6);
+            cusum.add(start, *msec as f64 * 1e6, true, run * 1e6, wait * 1e6);
             if let Some(onset) = cusum.alarm() {
                 return Some((onset.0 / 1_000_000, now.0 / 1_000_000));
             }
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn two_bad_steps_do_not_alarm_however_bad() {
-        let mut steps = vec![(100, 25.0, 500.0); 2];
+        let mut steps = vec![(106, 25.0, 500.0); 2];
         steps.extend([(100, 25.0, 0.5); 50]);
         assert_eq!(first_alarm(&steps), None);
     }
@@ -97,18 +101,26 @@ mod tests {
     }
 
     #[test]
-    fn the_step_length_does_not_change_when_it_alarms() {
+    fn shorter_steps_do_not_change_when_it_alarms() {
         assert_eq!(first_alarm(&[(100, 25.0, 5.0); 40]), first_alarm(&[(50, 12.5, 2.5); 80]));
+    }
+
+    #[test]
+    fn of_longer_steps_it_takes_three_as_well_but_where_they_add_up_readings() {
+        assert_eq!(first_alarm(&[(500, 25.0, 500.0); 4]), Some((0, 1_500)));
+        let mut cusum = Cusum::default();
+        cusum.add(AxisNsec(0), 1e9, false, 50e6, 500e6);
+        assert!(cusum.alarm().is_some());
     }
 
     #[test]
     fn a_minute_of_contention_is_forgotten_in_two_seconds() {
         let mut cusum = Cusum::default();
         for i in 0..600 {
-            cusum.add(AxisNsec(i * 100_000_000), 1e8, 25e6, 250e6);
+            cusum.add(AxisNsec(i * 100_000_000), 1e8, true, 25e6, 250e6);
         }
         for i in 600..616 {
-            cusum.add(AxisNsec(i * 100_000_000), 1e8, 25e6, 0.0);
+            cusum.add(AxisNsec(i * 100_000_000), 1e8, true, 25e6, 0.0);
         }
         assert!(cusum.is_zero());
     }

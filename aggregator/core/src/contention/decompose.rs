@@ -30,10 +30,12 @@ pub(crate) struct Split {
     pub(crate) run: f64,
     /// What it takes when nobody is in the way: its run, and what its requests wait for each other then.
     pub(crate) work: f64,
-    /// CPU time that it could have had; 0 where the node's was not seen.
+    /// CPU time that there was while no limit stopped it; 0 where the node's was not seen.
     pub(crate) capacity: f64,
     /// Throttled, own, irq, steal, unowned and others together.
     pub(crate) wait: f64,
+    /// The part of it that makes no request take longer.
+    pub(crate) spared: f64,
     pub(crate) throttled: f64,
     /// The part of it that the quota's counters say.
     pub(crate) throttled_seen: f64,
@@ -58,10 +60,15 @@ impl Split {
         Self { usage, ..Self::default() }
     }
 
+    /// The part of the wait in which others kept its CPUs busy.
+    pub(crate) fn behind_others(&self) -> f64 {
+        self.irq + self.unowned + self.others.iter().map(|held| held.nsec).sum::<f64>()
+    }
+
     /// Makes the wait and each of its parts so many times as long.
     pub(crate) fn scale_wait(&mut self, times: f64) {
-        let Self { wait, throttled, throttled_seen, own, irq, steal, unowned, others, .. } = self;
-        for part in [wait, throttled, throttled_seen, own, irq, steal, unowned] {
+        let Self { wait, spared, throttled, throttled_seen, own, irq, steal, unowned, others, .. } = self;
+        for part in [wait, spared, throttled, throttled_seen, own, irq, steal, unowned] {
             *part *= times;
         }
         for held in others.iter_mut() {
@@ -115,6 +122,7 @@ pub(crate) fn decompose(step: &Step, victim: ContainerKey, carry: &mut Carry) ->
 pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -> Split {
     let wait = threads.wait_nsec as f64;
     let throttled = threads.throttled_nsec as f64;
+    let dt = step.dt_nsec as f64;
     let rivals = Rivals::of(step, container);
     let mut split = Split {
         usage: container.usage_nsec as f64,
@@ -122,7 +130,7 @@ pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -
         node_seen: step.node.is_some(),
         run: threads.run_nsec as f64,
         work: threads.run_nsec as f64,
-        capacity: rivals.capacity_nsec().unwrap_or_default().min(limit_nsec(container, step.dt_nsec)),
+        capacity: rivals.capacity_nsec().unwrap_or_default() * open_nsec(threads, dt) / dt,
         wait,
         throttled,
         throttled_seen: throttled,
@@ -134,14 +142,6 @@ pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -
         share_out(&mut split, holders(step, &rivals, threads), wait - throttled);
     }
     split
-}
-
-/// CPU time that its own limit, and those above it, allow it at most.
-fn limit_nsec(container: &ContainerUse, dt_nsec: u64) -> f64 {
-    let own = container.limits.and_then(|limits| limits.cpu_millicpu);
-    let QuotaUse { pod_cpu_millicpu, slice_cpu_millicpu, .. } = container.quotas.unwrap_or_default();
-    let least = [own, pod_cpu_millicpu, slice_cpu_millicpu].into_iter().flatten().min();
-    least.map_or(f64::INFINITY, |millicpu| millicpu as f64 / 1e3 * dt_nsec as f64)
 }
 
 /// CPU time held while the victim could run.
@@ -160,7 +160,7 @@ struct Holders {
 /// less what the victim itself ran.
 fn holders(step: &Step, rivals: &Rivals<'_>, threads: ThreadUse) -> Holders {
     let dt = step.dt_nsec as f64;
-    let open = dt - throttled_wall_nsec(threads, dt);
+    let open = open_nsec(threads, dt);
     let node = step.node.unwrap_or_default();
     let others = rivals.blame();
     let foreign = others.iter().map(|held| held.nsec).sum::<f64>() + rivals.uncontained_nsec();
@@ -176,6 +176,11 @@ fn holders(step: &Step, rivals: &Rivals<'_>, threads: ThreadUse) -> Holders {
         unowned: node.unowned_nsec * scale_uncontained,
         others: others.into_iter().map(|held| Held { nsec: held.nsec * scale, ..held }).collect(),
     }
+}
+
+/// For how long of the step no limit stopped it.
+fn open_nsec(threads: ThreadUse, dt: f64) -> f64 {
+    dt - throttled_wall_nsec(threads, dt)
 }
 
 /// For how long of the step its CPUs were throttled: T counts each waiting thread, and while

@@ -176,7 +176,7 @@ pub struct Episode {
     pub slowdown: Estimate,
     /// Its queue grows: work comes faster than it is done, so response times have no bound.
     pub saturated: bool,
-    /// In milliseconds.
+    /// What the wait adds to each second of that work, in milliseconds.
     pub added_wait_msec_per_cpu_sec: f64,
     /// Largest first; they sum to 1.
     pub shares: Vec<Share>,

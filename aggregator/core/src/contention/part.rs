@@ -13,4 +13,6 @@ pub enum Part {
     PressureFile,
     /// Who has all that its request entitles it to is not held up by others.
     Entitlement,
+    /// A part of a wait for CPUs that others keep busy makes no request take longer.
+    Spared,
 }

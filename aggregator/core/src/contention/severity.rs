@@ -4,7 +4,8 @@
 //! waits come in lumps, so asking it of each step would flicker, and asking it of the mean alone
 //! would call one long wait an effect that lasts. Who is held up a little and often, a timer's work every
 //! second, never holds a level; that is told by the mean over ten seconds, where its interval is above the
-//! level, so that no few lumps pass for it. Everything is in time, never in steps.
+//! level, so that no few lumps pass for it. Everything is in time, and in steps only where these are so long
+//! that a level would hold in one: a single request that waited once is no effect.
 
 use std::time::Duration;
 
@@ -32,9 +33,6 @@ const CHRONIC_CALM_WINDOW: Duration = Duration::from_secs(5);
 /// ... and from then on for this long: three seconds with the window.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
 
-/// Of what is read once a second, less what the reads jitter by.
-const TWO_WINDOWS: Duration = Duration::from_millis(1_900);
-
 /// The last ten seconds, less a window of what is read once a second.
 const CHRONIC_AT_LEAST: Duration = Duration::from_secs(9);
 
@@ -56,38 +54,33 @@ const LEVELS: [Level; 3] = [
     Level { severity: Severity::Transient, slowdown: TRANSIENT, hold: Duration::from_millis(300) },
 ];
 
-/// How well waits can be seen.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sight {
-    /// No level holds for less.
-    hold_at_least: Duration,
-    /// No wait is told as worse.
-    worst: Severity,
-}
-
-impl Sight {
-    pub(crate) fn of(tier: Tier) -> Self {
-        match tier {
-            Tier::Threads => Self { hold_at_least: Duration::ZERO, worst: Severity::Severe },
-            // Read once a second, and a window may hold two readings or none.
-            Tier::Pressure => Self { hold_at_least: TWO_WINDOWS, worst: Severity::Severe },
-            // The longest that it can have waited; it may have had no work.
-            Tier::Usage => Self { hold_at_least: TWO_WINDOWS, worst: Severity::Transient },
-        }
+/// No wait that is seen so well is told as worse.
+fn worst(tier: Tier) -> Severity {
+    match tier {
+        Tier::Threads | Tier::Pressure => Severity::Severe,
+        // The longest that it can have waited; it may have had no work.
+        Tier::Usage => Severity::Transient,
     }
 }
 
+/// No level holds for less: a request that waited once is in one step, or in two. The third in a row is also
+/// what raises the alarm. What is read once a second adds up many waits.
+pub(crate) fn shortest_hold(history: &History, tier: Tier) -> Option<Duration> {
+    history.last(if tier == Tier::Threads { 3 } else { 2 })
+}
+
 /// The worst level that has held since an onset `age` ago.
-pub(crate) fn reached(history: &History, age: Duration, sight: Sight) -> Option<Severity> {
+pub(crate) fn reached(history: &History, age: Duration, tier: Tier) -> Option<Severity> {
+    let shortest_hold = shortest_hold(history, tier)?;
     let holds = |level: &&Level| {
         let has_effect = |window| {
             let span = history.trailing(window);
             span.stall() >= STALL_AT_LEAST && span.slowdown() >= level.slowdown
         };
-        let hold = level.hold.max(sight.hold_at_least);
+        let hold = level.hold.max(shortest_hold);
         age + STEP_SLACK >= hold && has_effect(hold) && has_effect(hold.min(LAST_MOMENTS))
     };
-    LEVELS.iter().find(holds).map(|level| level.severity.min(sight.worst))
+    LEVELS.iter().find(holds).map(|level| level.severity.min(worst(tier)))
 }
 
 /// How a wait comes, and so over how long it is looked at.
@@ -100,7 +93,7 @@ pub(crate) enum Pace {
 }
 
 /// The worst level that the last ten seconds are at, by the lower end of the mean's interval.
-pub(crate) fn chronic(history: &History, seed: u64, sight: Sight) -> Option<Severity> {
+pub(crate) fn chronic(history: &History, seed: u64, tier: Tier) -> Option<Severity> {
     let span = history.trailing(TOLD_OVER);
     // The interval takes hundreds of draws; a mean below the least level needs none.
     let is_young = span.dt < CHRONIC_AT_LEAST.as_nanos() as f64;
@@ -109,7 +102,7 @@ pub(crate) fn chronic(history: &History, seed: u64, sight: Sight) -> Option<Seve
     }
     let (lo, _) = history.blocks(TOLD_OVER).interval(seed);
     let levels = LEVELS.iter().filter(|level| level.severity < Severity::Severe);
-    levels.filter(|level| lo >= level.slowdown).map(|level| level.severity.min(sight.worst)).max()
+    levels.filter(|level| lo >= level.slowdown).map(|level| level.severity.min(worst(tier))).max()
 }
 
 /// The effect of an episode that has been this bad is gone for now.

@@ -1,5 +1,5 @@
 //! S = (R + W) / R: wall seconds that a second of the model's work takes, with its interval. R is its CPU
-//! time and what its own requests wait for each other when it is alone.
+//! time and what its own requests wait for each other when it is alone; W is the wait, less what it spares.
 //!
 //! What S does not see (caches, frequency, steal while running) makes it a lower bound of harm on a
 //! busy machine, and queueing makes it an upper bound of the mean latency's ratio; the interval covers
@@ -19,9 +19,9 @@ const BLOCKS_AT_MOST: usize = 128;
 /// Enough for a 95 % interval to two digits.
 const RESAMPLES: usize = 200;
 
-/// Measured mean latencies were 3 to 7 % below S where nothing saturated, so S overstates by up to
-/// this, and the lower end of the interval says so.
-const MODEL_ERROR: f64 = 0.07;
+/// What is added may be so much less than is told: it was less than 0.75 of what was waited in 2 of 72 trials
+/// with nobody there before the neighbour, and in none of three cases measured elsewhere.
+const MODEL_ERROR: f64 = 0.13;
 
 /// A ratio of less CPU time than this part of a CPU is a ratio of noise ...
 const RUN_EVIDENCE_PER_SEC: f64 = 0.02;
@@ -40,12 +40,20 @@ const SATURATED_BLOCKS: usize = 4;
 pub(crate) struct Span {
     pub(crate) dt: f64,
     pub(crate) run: f64,
+    /// By which it took longer.
     pub(crate) wait: f64,
+    /// Waited for as well, in place of what it would have cost if nobody had been in the way.
+    pub(crate) spared: f64,
 }
 
 impl Span {
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { dt: self.dt + other.dt, run: self.run + other.run, wait: self.wait + other.wait }
+        Self {
+            dt: self.dt + other.dt,
+            run: self.run + other.run,
+            wait: self.wait + other.wait,
+            spared: self.spared + other.spared,
+        }
     }
 
     /// 1 where nothing was seen.
@@ -57,6 +65,11 @@ impl Span {
     pub(crate) fn wait_per_run(&self) -> f64 {
         let run = self.run.max(RUN_AT_LEAST_PER_SEC * self.dt);
         if run > 0.0 { self.wait / run } else { 0.0 }
+    }
+
+    /// All that was waited.
+    pub(crate) fn waited(&self) -> f64 {
+        self.wait + self.spared
     }
 
     /// Seconds waited in each second, over all threads.
@@ -104,17 +117,23 @@ impl Blocks {
     /// Its queue grows: as many of its threads as ever want to run want it all the time, so that work
     /// comes faster than it is done and there is no response time to speak of.
     pub(crate) fn is_saturated(&self) -> bool {
-        let wanting = |block: &Span| (block.run + block.wait) / block.dt;
+        let wanting = |block: &Span| (block.run + block.waited()) / block.dt;
         let most = self.full.iter().map(wanting).fold(1.0, f64::max);
         self.full.len() >= SATURATED_BLOCKS && self.full.iter().all(|block| wanting(block) >= ALWAYS * most)
     }
 
     /// The slowdown and its interval. Fewer than about ten blocks span little and their interval is
-    /// too narrow, which the confidence in a young episode does not hide.
+    /// too narrow, which the confidence in a young episode does not hide. The upper end spares nothing.
     pub(crate) fn estimate(&self, seed: u64) -> Estimate {
-        let estimate = self.total().slowdown();
+        let total = self.total();
+        let estimate = total.slowdown();
         let (lo, hi) = self.interval(seed);
-        Estimate { estimate, lo: (lo.min(estimate) * (1.0 - MODEL_ERROR)).max(1.0), hi: hi.max(estimate) }
+        let all = if total.wait > 0.0 { total.waited() / total.wait } else { 1.0 };
+        Estimate {
+            estimate,
+            lo: 1.0 + (lo.min(estimate) - 1.0) * (1.0 - MODEL_ERROR),
+            hi: 1.0 + (hi.max(estimate) - 1.0) * all,
+        }
     }
 
     /// Between these 95 % of the means lie that can be drawn from the blocks.
@@ -164,7 +183,7 @@ mod tests {
     use super::*;
 
     fn step(run: f64, wait: f64) -> Span {
-        Span { dt: 1e8, run: run * 1e6, wait: wait * 1e6 }
+        Span { dt: 1e8, run: run * 1e6, wait: wait * 1e6, spared: 0.0 }
     }
 
     #[test]
@@ -173,7 +192,15 @@ mod tests {
         (0..100).for_each(|_| blocks.add(step(25.0, 25.0)));
         let slowdown = blocks.estimate(7);
         assert!((slowdown.estimate - 2.0).abs() < 1e-9);
-        assert!((slowdown.lo - 1.86).abs() < 1e-9 && (slowdown.hi - 2.0).abs() < 1e-9, "{slowdown:?}");
+        assert!((slowdown.lo - 1.87).abs() < 1e-9 && (slowdown.hi - 2.0).abs() < 1e-9, "{slowdown:?}");
+    }
+
+    #[test]
+    fn the_upper_end_spares_nothing() {
+        let mut blocks = Blocks::default();
+        (0..100).for_each(|_| blocks.add(Span { wait: 20e6, spared: 5e6, ..step(25.0, 25.0) }));
+        let slowdown = blocks.estimate(7);
+        assert!((slowdown.estimate - 1.8).abs() < 1e-9 && (slowdown.hi - 2.0).abs() < 1e-9, "{slowdown:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
         episode::{Episode, EpisodeId, Evidence, Resource, Severity, Tier, Verdict},
         history::{History, LATE_AT_MOST, TOLD_OVER},
         part::Part,
-        severity::{self, CALM_HOLD, Pace, Sight},
+        severity::{self, CALM_HOLD, LAST_MOMENTS, Pace},
         verdict,
     },
     digest::Digest,
@@ -132,7 +132,7 @@ impl Track {
         }
         let tell = match &mut self.tracked {
             Some(tracked) if tracked.cleared.is_none() => {
-                let tell = tracked.follow(&self.history, Sight::of(self.tier));
+                let tell = tracked.follow(&self.history, self.tier);
                 if tracked.cleared.is_some() {
                     self.alarm = None;
                     self.history.forget_alarm();
@@ -171,7 +171,7 @@ impl Track {
         let alarm = self.alarm?;
         // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
         let onset = alarm.onset.max(self.cleared()).max(now - TOLD_OVER);
-        let severity = severity::reached(&self.history, now.since(onset), Sight::of(self.tier))?;
+        let severity = severity::reached(&self.history, now.since(onset), self.tier)?;
         Some(Opening { alarm: Alarm { onset, at: alarm.at.max(onset) }, severity, pace: Pace::Sudden })
     }
 
@@ -186,7 +186,7 @@ impl Track {
             return None;
         }
         self.looked_back = now;
-        let severity = severity::chronic(&self.history, now.0, Sight::of(self.tier))?;
+        let severity = severity::chronic(&self.history, now.0, self.tier)?;
         let felt = self.history.ticks().find(|tick| severity::is_felt(tick.span(), severity));
         let onset = felt.map_or(now, |tick| tick.start).max(now - TOLD_OVER);
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Chronic })
@@ -195,9 +195,10 @@ impl Track {
     /// Somebody is most of the wait at once who had hardly a part in the open episode.
     fn newcomer(&self) -> Option<Opening> {
         let now = self.history.now();
-        let onset = now - severity::LAST_MOMENTS;
+        let moments = LAST_MOMENTS.max(severity::shortest_hold(&self.history, self.tier)?);
+        let onset = now - moments;
         let tracked = self.open_episode().filter(|open| onset.since(open.began) >= PAST_AT_LEAST)?;
-        let severity = severity::reached(&self.history, severity::LAST_MOMENTS, Sight::of(self.tier))?;
+        let severity = severity::reached(&self.history, moments, self.tier)?;
         let ended = tracked.calm.map_or(onset, |calm| calm.ended.min(onset));
         let onset = self.news(tracked.began, ended, onset)?;
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Sudden })
@@ -313,9 +314,9 @@ impl Track {
 
 impl Tracked {
     /// Goes on with an open episode; says whether there is something to tell.
-    fn follow(&mut self, history: &History, sight: Sight) -> bool {
+    fn follow(&mut self, history: &History, tier: Tier) -> bool {
         let now = history.now();
-        let reached = severity::reached(history, now.since(self.began), sight);
+        let reached = severity::reached(history, now.since(self.began), tier);
         let worse = reached.is_some_and(|reached| reached > self.severity);
         self.severity = self.severity.max(reached.unwrap_or(self.severity));
         self.calm = if severity::is_calm(history, self.severity, self.pace) {
@@ -362,7 +363,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     } else {
         one("run_msec_per_sec", per_sec(account.run / 1e6))
     });
-    evidence.push(one("wait_msec_per_sec", per_sec(total.wait / 1e6)));
+    evidence.push(one("wait_msec_per_sec", per_sec(total.waited() / 1e6)));
     match resource {
         Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
         Resource::Cpu => {

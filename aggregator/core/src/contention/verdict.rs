@@ -122,7 +122,7 @@ fn culprits(account: &Account) -> (Vec<(Cause, f64)>, f64) {
     }
     let mut listed: Vec<Culprit> = groups.into_values().collect();
     listed.sort_by(|a, b| b.nsec.total_cmp(&a.nsec).then_with(|| a.who.cmp(&b.who)));
-    let whole = account.total().wait;
+    let whole = account.total().waited();
     let worth = listed.iter().take(CULPRITS_LISTED).take_while(|c| c.nsec >= SHARE_LISTED * whole).count();
     // One in the tail takes no more room by its own name.
     let worth = if listed.len() == worth + 1 && account.rest <= 0.0 { listed.len() } else { worth };

@@ -1,13 +1,14 @@
-//! Throttled by whose limit: its own, its pod's, or one above its pod.
+//! Throttled: how much, and by whose limit: its own, its pod's, or one above its pod.
 
 use berth_core::{
     contention::{Confidence, Episode, Verdict},
     frame::{Frame, Limits, QuotaUse},
+    who::Role,
 };
 
 use crate::{
-    detect, last, model, scanner, shares,
-    sim::{Node, Thread, Work},
+    added_part, assert_near_truth, detect, last, model, scanner, shares,
+    sim::{Container, Node, Played, Thread, Work, container},
 };
 
 const OWN_MILLICPU: u64 = 400;
@@ -92,4 +93,55 @@ fn throttling_of_an_agent_that_names_no_level_is_told_as_its_own() {
     let end = last(&told);
     assert_eq!(end.verdict, Verdict::SelfThrottled);
     assert!(shares(end)["throttle"] >= 0.7 && limits(end).is_empty());
+}
+
+#[test]
+fn its_own_limit_is_not_a_neighbour() {
+    let mut model = model();
+    model.quota = Some(15);
+    let played = Node::new(1, vec![model, scanner("scan", Thread::new(Work::Duty { on: 2, period: 40 }))])
+        .play(10_000);
+    let told = detect(&played.frames);
+    let end = last(&told);
+    assert_eq!((end.verdict, end.confidence), (Verdict::SelfThrottled, Confidence::Confirmed));
+    assert!(end.culprits().is_empty());
+    assert!(
+        added_part(end) > 0.98,
+        "all of the time for which it is stopped is added, not so what little else it waits"
+    );
+}
+
+#[test]
+fn who_is_stopped_in_the_midst_of_several_requests_is_slowed_by_the_time_for_which_it_is_stopped() {
+    // Three requests at once need 90 ms, and of every 100 ms it may run 45. Those that come in the first 55
+    // ms of a hundred end 45 ms after its end, 117 ms after they came in the mean, and the others after 145
+    // ms.
+    let expected = (0.55 * 117.5 + 0.45 * 145.0) / 90.0;
+    let told = |quota| {
+        let at_once = Thread::new(Work::Serve { service: 30, every: 1_000 });
+        let model = Container {
+            quota,
+            ..container("model", Role::Model, [at_once.clone(), at_once.clone(), at_once])
+        };
+        detect(&Node::new(1, vec![model]).play(60_000).frames)
+    };
+    assert!(told(None).is_empty());
+    let told = told(Some(45));
+    let end = last(&told);
+    assert_eq!(end.verdict, Verdict::SelfThrottled);
+    let told = end.slowdown.estimate;
+    assert!((told / expected - 1.0).abs() < 0.1, "told {told}, expected {expected}");
+}
+
+#[test]
+fn own_threads_own_limit_and_a_neighbour_each_get_their_part() {
+    let scan = scanner("scan", Thread::new(Work::Hog));
+    let model = |quota| {
+        let threads = vec![Thread::new(Work::Hog); 3];
+        Container { quota, ..container("model", Role::Model, threads) }
+    };
+    for quota in [None, Some(15)] {
+        let Played { frames, truth } = Node::new(1, vec![model(quota), scan.clone()]).play(20_000);
+        assert_near_truth(last(&detect(&frames)), &truth, 0.1);
+    }
 }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use berth_core::{contention::Verdict, time::AxisNsec};
+use berth_core::{
+    contention::{Estimate, Verdict},
+    time::AxisNsec,
+};
 
 use super::{
     finding::Finding,
@@ -14,7 +17,7 @@ use super::{
     quantile::{quantile, wilson},
     quiet::Soaks,
 };
-use crate::result::{Revision, Share};
+use crate::result::Share;
 
 /// With fewer, an interval is so wide that the point means nothing.
 const VACUOUS_BELOW: f64 = 30.0;
@@ -227,15 +230,19 @@ impl Judged<'_> {
         self.first_after_switch(alarms)
     }
 
-    /// Seconds from the switch to the first news at a watcher of an episode that began with it; infinite
-    /// where none came while the block lasted.
+    /// Seconds from the switch to the first news of an episode that began with it at a watcher, who hears of
+    /// it as much later than it is said as in the run itself; infinite where none came while the block
+    /// lasted, or in the run at all.
     pub(super) fn watched_sec(&self) -> Option<f64> {
-        let (switched, _) = self.first_block()?;
-        let is_news = |revision: &&Revision| {
-            revision.onset_unix_nsec.is_some_and(|began_nsec| axis(began_nsec) >= switched - SLACK)
-        };
-        let news = self.trial.outcome.live.iter().filter(is_news);
-        self.first_after_switch(news.map(|revision| axis(revision.arrived_unix_nsec)))
+        let earliest = self.first_block()?.0 - SLACK;
+        let mut news = self.trial.outcome.live.iter().filter_map(|revision| {
+            let is_news = axis(revision.onset_unix_nsec?) >= earliest;
+            let said = axis(revision.verdict_unix_nsec?);
+            is_news.then(|| axis(revision.arrived_unix_nsec).since(said))
+        });
+        let transport = news.next();
+        let said = self.findings.iter().filter(|finding| finding.onset >= earliest);
+        self.first_after_switch(said.filter_map(|finding| Some(finding.told + transport?)))
     }
 
     /// Of a victim that was hurt so much that it counts, and not by its own load alone. What comes within the
@@ -295,15 +302,25 @@ impl Judged<'_> {
         self.trial.slowdown_before()
     }
 
-    /// The told slowdown for each one of the label's, where the queue does not grow.
-    pub(super) fn slowdown_ratio(&self) -> Option<f64> {
+    /// The told slowdown, where the queue does not grow.
+    fn slowdown(&self) -> Option<Estimate> {
         let trial = self.trial;
         let unsaturated = trial.slowdown() * trial.outcome.victim_off_cpus < SATURATED_LOAD;
         if trial.truth() != Truth::Positive || !unsaturated || trial.outcome.expected.resource != "cpu" {
             return None;
         }
-        let told = self.said()?.slowdown?;
-        Some(told / trial.slowdown())
+        self.said()?.slowdown
+    }
+
+    /// The told slowdown for each one of the label's.
+    pub(super) fn slowdown_ratio(&self) -> Option<f64> {
+        Some(self.slowdown()?.estimate / self.trial.slowdown())
+    }
+
+    /// The label's slowdown lies between the ends of the told one.
+    pub(super) fn is_within_told(&self) -> Option<bool> {
+        let told = self.slowdown()?;
+        Some((told.lo..=told.hi).contains(&self.trial.slowdown()))
     }
 
     fn resource(&self) -> Option<bool> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth_core::{
-    contention::{Cause, Episode, Resource, Verdict},
+    contention::{Cause, Episode, Estimate, Resource, Verdict},
     time::AxisNsec,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct Said {
     pub(super) verdict: Verdict,
     pub(super) resource: Resource,
     /// Wall seconds per second of work; `None` from a method that does not say.
-    pub(super) slowdown: Option<f64>,
+    pub(super) slowdown: Option<Estimate>,
     /// Owners' names, largest first.
     pub(super) culprits: Vec<(String, f64)>,
 }
@@ -64,7 +64,7 @@ impl Said {
             at,
             verdict: episode.verdict,
             resource: episode.resource,
-            slowdown: Some(episode.slowdown.estimate),
+            slowdown: Some(episode.slowdown),
             culprits: episode.shares.iter().filter_map(culprit).collect(),
         }
     }

@@ -39,13 +39,14 @@ pub enum Method {
 
 impl Method {
     /// What the product does, and what it does not.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Berth,
         Self::Without(Part::OwnLoad),
         Self::Without(Part::PressureFile),
         Self::Without(Part::Newcomers),
         Self::Without(Part::SlowPath),
         Self::Without(Part::Entitlement),
+        Self::Without(Part::Spared),
         Self::NoThrottleSplit,
         Self::NoOwnThreads,
         Self::NoCpusets,
@@ -65,6 +66,7 @@ impl Method {
             Self::Without(Part::Newcomers) => "newcomers begin no episode",
             Self::Without(Part::SlowPath) => "without the slow path",
             Self::Without(Part::Entitlement) => "without entitlement",
+            Self::Without(Part::Spared) => "all of a wait is added",
             Self::NoThrottleSplit => "wait without throttle subtraction",
             Self::NoOwnThreads => "without the own threads' part",
             Self::NoCpusets => "without physical possibility",

@@ -84,6 +84,7 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
         truths(trials),
         on_equal_terms(&berth.trials),
+        within_told(&berth.trials),
         soaks(&measured.soaks, berth.soaks.and(&berth.trials)),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
@@ -175,6 +176,14 @@ fn truths(trials: &[Labelled]) -> String {
             "\nThe two truths, Shapley and sched_switch, are {mean} from each other (mean abs., n = {n}).\n"
         )
     })
+}
+
+/// How often the label's slowdown lies within the interval that is told.
+fn within_told(judged: &[Judged<'_>]) -> String {
+    let sound = judged.iter().filter(|judged| !judged.trial.outcome.disturbed);
+    let within: Vec<bool> = sound.filter_map(Judged::is_within_told).collect();
+    let count = within.iter().filter(|is_within| **is_within).count();
+    format!("\nS lies within the told interval in {count} of {} trials.\n", within.len())
 }
 
 /// The slowdown's error with what was told before the first switch taken from it.

@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     contention::{
         fixtures::{key, suspect},
+        history::{History, TOLD_OVER},
         step::{NodeHeld, Step},
     },
     frame::ContainerUse,
@@ -116,6 +117,30 @@ fn the_measured_rows_split_as_arithmetic_says() {
             let got = got / 1e6 / tick;
             assert!((got - expected).abs() <= 3.0, "{}: {what} {got}, expected {expected}", row.name);
         }
+    }
+}
+
+/// A thread that runs 157 ms of a second, beside others: `(run + wait) / run` as it was seen, and how much
+/// longer its requests took.
+const MEASURED: [(&str, f64, f64); 4] = [
+    ("a hog", 1.70, 1.59),
+    ("a neighbour of 30 %, on and off", 1.37, 1.28),
+    ("a hog that copies memory", 1.95, 1.89),
+    ("nobody", 1.01, 1.01),
+];
+
+#[test]
+fn the_measured_slowdowns_are_told_within_a_twentieth() {
+    let run = 15.7;
+    for (beside, seen, measured) in MEASURED {
+        let threads =
+            ThreadUse { run_nsec: msec(run), wait_nsec: msec((seen - 1.0) * run), ..ThreadUse::default() };
+        let node = NodeHeld { cpus: 1.0, ..NodeHeld::default() };
+        let other = msec(100.0 - run).unsigned_abs();
+        let mut history = History::new(None);
+        history.push(&step(Some(node), threads, &[other]), key(1));
+        let told = history.trailing(TOLD_OVER).slowdown();
+        assert!((told / measured - 1.0).abs() < 0.05, "beside {beside}: told {told}, measured {measured}");
     }
 }
 
