@@ -17,15 +17,17 @@ use crate::{
 /// From here on a model is hurt, as docs/accuracy.md has it, and must be found.
 const HURT: f64 = 1.10;
 
-/// Long enough that a verdict is said and holds, and short enough for five of them.
-const RUN: &str = "10s";
-
-/// Each when its time has come; a third of what the model can do on a CPU of its own, so that work in no pod,
-/// which has half of it beside all pods, is felt.
-const STEADY: [&str; 2] = ["--rate", "60"];
+/// Ten seconds of requests, in which a verdict is said and holds: each when its time has come; a third of
+/// what the model can do on a CPU of its own, so that work in no pod, which has half of it beside all pods,
+/// is felt.
+const STEADY: [&str; 4] = ["--rate", "60", "-z", "10s"];
 
 /// More at a time than there is CPU for.
-const FLOOD: [&str; 2] = ["--in-flight", "12"];
+const FLOOD: [&str; 4] = ["--in-flight", "12", "-z", "10s"];
+
+/// Always one more than its one worker can serve, so that it takes all the CPU time that it gets, and for
+/// twice the ten seconds of which a report speaks, so that half of the reports speak of nothing else.
+const QUEUED: [&str; 4] = ["--in-flight", "2", "-z", "20s"];
 
 /// Less than the steady requests need, so that the limit stops them.
 const CPU_LIMIT: &str = "100m";
@@ -36,7 +38,8 @@ const ELSEWHERE: &str = "other-scan";
 /// What a run of requests measured, and what reports said of the model meanwhile.
 struct Seen {
     service_mean_usec: f64,
-    /// The verdict of the open episode on CPU time and who leads its shares, report by report.
+    /// The verdict of the open episode on CPU time and who leads its shares, report by report, of those that
+    /// had come when the requests ended: a later one speaks of what no longer is.
     told: Vec<(String, String)>,
 }
 
@@ -63,14 +66,15 @@ impl Stage {
     /// Sends requests to a pod, and looks at reports until they end.
     fn observe(&self, pod: &Pod, flags: &[&str]) -> Seen {
         let mut command = load(pod);
-        command.args(["-z", RUN, "-o", "json"]).args(flags);
+        command.args(["-o", "json"]).args(flags);
         let run = thread::spawn(move || command.output().unwrap());
         let mut told = Vec::new();
         wait_every(ASK_AGAIN, "the requests to end", SOON, || {
             let report = self.shell.berth("report -A")?;
             assert!(!report.to_string().contains(ELSEWHERE), "{ELSEWHERE} is on another node: {report}");
-            told.extend(open_episode(&report, &pod.name));
-            run.is_finished().then_some(())
+            let is_over = run.is_finished();
+            told.extend(open_episode(&report, &pod.name).filter(|_| !is_over));
+            is_over.then_some(())
         });
         let output = run.join().unwrap();
         let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -106,6 +110,7 @@ fn each_class_is_told_from_the_others() {
         alone.told
     );
     stage.end(ELSEWHERE);
+    let alone_and_queued = stage.observe(&victim, &QUEUED);
 
     stage.start_on("node-a", &scanner(NEIGHBOUR, "1"));
     let seen = stage.observe(&victim, &STEADY);
@@ -113,6 +118,13 @@ fn each_class_is_told_from_the_others() {
     eprintln!("beside a scanner: {slowdown:.2} times as long, {verdict} {culprit}");
     assert!(slowdown >= HURT, "a scanner on its CPU did not hurt it: {slowdown}");
     assert_eq!((verdict, culprit), ("neighbour", NEIGHBOUR), "{:?}", seen.told);
+
+    // Both ask for as much.
+    let seen = stage.observe(&victim, &QUEUED);
+    let (slowdown, verdict, culprit) = seen.beside(&alone_and_queued);
+    eprintln!("with the half of a CPU that it asked for: {slowdown:.2} times as long, {verdict} {culprit}");
+    assert!(slowdown >= HURT, "a scanner on its CPU did not hurt it: {slowdown}");
+    assert_eq!((verdict, culprit), ("over_entitlement", NEIGHBOUR), "{:?}", seen.told);
     stage.end(NEIGHBOUR);
 
     let mut hog = apart("sh");
