@@ -1,5 +1,6 @@
 //! One trial of each class of contention for CPU time with pods: the label is what requests measured, never
-//! what was started. Deliberately absent: memory and block I/O, which the tutorial's programs hardly use.
+//! what was started. Deliberately absent: memory and block I/O, which the tutorial's programs hardly use; and
+//! nobody, which contention.rs has.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +15,8 @@ use crate::{
     stage::{SOON, Stage},
 };
 
-/// From here on a model is hurt, as docs/accuracy.md has it, and must be found.
+/// From here on a model is hurt, and must be found. It is the lower bound of docs/accuracy.md, but of one run of
+/// requests beside another, not of an interval over blocks in random order.
 const HURT: f64 = 1.10;
 
 /// Ten seconds of requests, in which a verdict is said and holds: each when its time has come; a third of

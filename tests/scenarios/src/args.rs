@@ -116,14 +116,18 @@ fn execute(command: Command) -> anyhow::Result<Exit> {
         }
         Command::Score { dir, tuning, report, unified, svg } => {
             let half = if report { Some(Half::Report) } else { tuning.then_some(Half::Tuning) };
-            let unified = unified.map(|dir| score::read_all(&dir, half)).transpose()?;
+            let other = half.map(|half| if half == Half::Report { Half::Tuning } else { Half::Report });
+            let asides = score::Asides {
+                other_half: other.map(|other| score::read_all(&dir, Some(other))).transpose()?,
+                unified: unified.map(|dir| score::read_all(&dir, half)).transpose()?,
+            };
             let measured = score::read_all(&dir, half)?;
             if measured.trials.is_empty() {
                 let message =
                     format!("no trial with a trace lies in {}: accuracy run makes some", dir.display());
                 return Err(Failure::new(Exit::Usage, message).into());
             }
-            let page = score::page(&measured, unified.as_ref(), half);
+            let page = score::page(&measured, &asides, half);
             if let Some(file) = svg {
                 std::fs::write(&file, page.svg).with_context(|| format!("write {}", file.display()))?;
             }

@@ -2,14 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process,
-    sync::{Mutex, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{fs, process, time::Duration};
 
 use berth_cli::stage::{Cpus, Group, Hierarchies, Program};
 use berth_kit::program;
@@ -18,13 +11,6 @@ use berth_scenarios::{
     oracle::{Perf, Tracer},
 };
 
-/// Long enough for a few hundred waits of the victim.
-const MEASURED_FOR: Duration = Duration::from_secs(5);
-
-/// What may be lost of the truth at the period at which Berth reads: it was 0.2 % where it was measured
-/// first.
-const LOST_AT_MOST: f64 = 0.15;
-
 /// How far the wait that is pieced together from switches may be from what the kernel counts: it was 0.002
 /// where it was measured first, and a wait that goes on at either end is counted when it is over.
 const APART_AT_MOST: f64 = 0.05;
@@ -32,14 +18,10 @@ const APART_AT_MOST: f64 = 0.05;
 /// The seconds in which switches are recorded; perf begins before them.
 const RECORDED: std::ops::Range<u32> = 3..6;
 
-/// Whoever measures has the CPU to itself.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// A victim that runs 1 ms of every 10, and whoever keeps its CPU busy.
 struct Pair {
     victim: Program,
     _hog: Program,
-    pressure: PathBuf,
     // After the programs that are in them.
     groups: [Group; 3],
     logs: tempfile::TempDir,
@@ -50,9 +32,6 @@ fn pair(runtime: &tokio::runtime::Runtime) -> Option<Pair> {
     let prefix = format!("berth-facts-{}", process::id());
     let parent = hierarchies.make_parent(&prefix).ok()?;
     let groups = ["victim", "hog"].map(|name| hierarchies.make(&format!("{prefix}/{name}")).unwrap());
-    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
-    let pressure = mounts.map(|mount| mount.join(format!("{prefix}/victim/cpu.pressure")));
-    let pressure = pressure.into_iter().find(|file| file.is_file())?;
     let logs = tempfile::tempdir().unwrap();
     let accuracy = program("berth-scenarios", "accuracy");
     let (cpu, _) = Cpus::allowed().unwrap().first_and_rest()?;
@@ -65,14 +44,7 @@ fn pair(runtime: &tokio::runtime::Runtime) -> Option<Pair> {
     let victim = start("victim", &groups[0], "0.1");
     let hog = start("hog", &groups[1], "1.0");
     let [victims, hogs] = groups;
-    Some(Pair { victim, _hog: hog, pressure, groups: [victims, hogs, parent], logs })
-}
-
-/// `some total` of a pressure file.
-fn stalled(file: &Path) -> Duration {
-    let text = fs::read_to_string(file).unwrap();
-    let total = text.lines().next().unwrap().rsplit_once("total=").unwrap().1;
-    Duration::from_micros(total.trim().parse().unwrap())
+    Some(Pair { victim, _hog: hog, groups: [victims, hogs, parent], logs })
 }
 
 /// The run-queue wait of every thread of a process.
@@ -85,35 +57,6 @@ fn waited(pid: i32) -> Duration {
     Duration::from_nanos(tasks.map(|task| wait(task.unwrap())).sum())
 }
 
-/// The part of the wait that the pressure file does not show when it is read so often.
-fn lost(pair: &Pair, period: Duration) -> f64 {
-    let pid = pair.victim.pid().unwrap().as_raw_nonzero().get();
-    let (stalled_before, waited_before) = (stalled(&pair.pressure), waited(pid));
-    for _ in 0..MEASURED_FOR.as_micros() / period.as_micros() {
-        thread::park_timeout(period);
-        stalled(&pair.pressure);
-    }
-    let stalled = stalled(&pair.pressure).saturating_sub(stalled_before);
-    let waited = waited(pid).saturating_sub(waited_before);
-    1.0 - stalled.as_secs_f64() / waited.as_secs_f64()
-}
-
-#[test]
-fn pressure_read_once_a_second_is_whole_and_read_a_hundred_times_is_not_to_be_trusted() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let Some(pair) = pair(&runtime) else {
-        eprintln!("not run: cgroups with pressure cannot be made here, or there is one CPU only");
-        return;
-    };
-    let once = lost(&pair, Duration::from_secs(1));
-    // How much is lost at 100 Hz depends on the kernel's tick: 44 % at HZ=250, less at 1000.
-    let often = lost(&pair, Duration::from_millis(10));
-    eprintln!("lost at 1 Hz {:.1} %, at 100 Hz {:.1} %", once * 100.0, often * 100.0);
-    assert!(once.abs() <= LOST_AT_MOST, "{once}");
-    assert!(often > once, "{often} at 100 Hz, {once} at 1 Hz");
-}
-
 /// The wait that the kernel counts in the seconds in which switches are recorded.
 async fn waited_meanwhile(pid: i32, axis: Axis) -> Duration {
     axis.until(Duration::from_secs(RECORDED.start.into())).await;
@@ -124,7 +67,6 @@ async fn waited_meanwhile(pid: i32, axis: Axis) -> Duration {
 
 #[test]
 fn what_the_kernel_counts_as_wait_is_the_time_in_which_others_ran() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let Some(pair) = pair(&runtime) else {
         eprintln!("not run: cgroups cannot be made here, or there is one CPU only");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use berth_kit::program;
-use berth_scenarios::score::{Measured, page, read_all};
+use berth_scenarios::score::{Asides, Measured, page, read_all};
 
 /// What `berth replay` says of every trace in a folder, by name.
 fn verdicts(folder: &Path) -> String {
@@ -65,7 +65,8 @@ fn every_recorded_trial_on_unified_cgroups_does_so_too() {
 fn trials_that_saw_version_2_alone_have_a_section_of_the_page() {
     let measured = read_all(&folder("accuracy-unified"), None).unwrap();
     assert!(measured.trials.iter().all(|trial| trial.outcome.machine.cgroups == "v2"));
-    let page = page(&Measured::default(), Some(&measured), None).markdown;
+    let asides = Asides { unified: Some(measured), ..Asides::default() };
+    let page = page(&Measured::default(), &asides, None).markdown;
     let (_, section) = page.split_once("## On unified cgroups only").unwrap();
     assert!(section.contains("Trials: 7 of 7") && section.contains("| unowned | unowned | 1 /"), "{section}");
 }

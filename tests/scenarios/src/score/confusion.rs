@@ -21,6 +21,8 @@ pub(super) struct Row {
     pub(super) disturbed: usize,
     /// Measured slowdowns.
     pub(super) slowdowns: Vec<f64>,
+    /// Measured slowdowns of the response, in which the victim's queue is.
+    pub(super) response_slowdowns: Vec<f64>,
     /// Told slowdowns, put on the label's terms, for each one of the label's.
     pub(super) ratios: Vec<f64>,
     /// Trials by what was said of them.
@@ -44,6 +46,7 @@ pub(super) fn rows(judged: &[Judged<'_>]) -> BTreeMap<String, Row> {
             Truth::Grey => row.grey += 1,
         }
         row.slowdowns.extend(outcome.slowdown.map(|slowdown| slowdown.estimate));
+        row.response_slowdowns.extend(outcome.response_slowdown.map(|slowdown| slowdown.estimate));
         row.ratios.extend(judged.slowdown_ratio().map(|ratio| ratio / judged.before()));
         let said = judged.said().or_else(|| judged.findings.first().and_then(|finding| finding.said.last()));
         let said = said.map_or_else(|| "nobody".to_owned(), |said| word(&said.verdict));

@@ -97,11 +97,16 @@ impl Figure {
         Self { name, bar: Bar::AtMost(at_most), point, interval: None, n: n as f64 }
     }
 
+    /// It stands on so few that it claims nothing.
+    pub(super) fn is_vacuous(&self) -> bool {
+        self.n < VACUOUS_BELOW
+    }
+
     /// As the table says it.
     pub(super) fn verdict(&self) -> &'static str {
         match (self.point, self.bar) {
             (None, _) => "not measured",
-            _ if self.n < VACUOUS_BELOW => "too few",
+            _ if self.is_vacuous() => "too few",
             (Some(point), Bar::AtLeast(bar)) if point >= bar => "reached",
             (Some(point), Bar::AtMost(bar)) if point <= bar => "reached",
             _ => "missed",
@@ -116,11 +121,11 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
     let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
     let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
     let by_shapley: Vec<f64> =
-        sound.iter().flat_map(|judged| judged.share_errors(&judged.trial.outcome.shapley)).collect();
+        sound.iter().filter_map(|judged| judged.share_error(&judged.trial.outcome.shapley)).collect();
     // One culprit has all of it, which anybody can tell.
     let parted = sound.iter().filter(|judged| judged.trial.outcome.expected.culprits.len() > 1);
     let by_switches: Vec<f64> =
-        parted.flat_map(|judged| judged.share_errors(judged.trial.switched())).collect();
+        parted.filter_map(|judged| judged.share_error(judged.trial.switched())).collect();
     let slowdowns: Vec<f64> =
         sound.iter().filter_map(|judged| Some(judged.slowdown_ratio()?.ln().abs())).collect();
     vec![
@@ -135,6 +140,7 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
             sound.iter().flat_map(|judged| judged.precise()),
         ),
         soaked.and(judged).figure(),
+        soaked.and(judged).figure_at_work(),
         Figure::value("onset to alarm, p50, s", 0.5, alarms.len(), quantile(&alarms, p50)),
         Figure::value("onset to alarm, p95, s", 1.0, alarms.len(), quantile(&alarms, p95)),
         Figure::value(
@@ -155,6 +161,11 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
             sound.iter().filter_map(|judged| judged.side()),
         ),
         Figure::proportion(
+            "of these the self-inflicted",
+            0.98,
+            sound.iter().filter(|judged| judged.trial.expects_self()).filter_map(|judged| judged.side()),
+        ),
+        Figure::proportion(
             "top-1 culprit of 2 to 4",
             0.95,
             sound.iter().filter_map(|judged| judged.top(false)),
@@ -173,6 +184,14 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
         ),
         Figure::value("slowdown, median abs. ln error", 0.08, slowdowns.len(), quantile(&slowdowns, p50)),
         Figure::proportion("resource class", 0.95, sound.iter().filter_map(|judged| judged.resource())),
+        Figure::proportion(
+            "of these what is not CPU",
+            0.95,
+            sound
+                .iter()
+                .filter(|judged| judged.trial.outcome.expected.resource != "cpu")
+                .filter_map(|judged| judged.resource()),
+        ),
     ]
 }
 
@@ -201,15 +220,26 @@ impl Judged<'_> {
     /// Each finding: was the victim hurt then, and is the blame not on the wrong side?
     fn precise(&self) -> Vec<bool> {
         let counts = self.trial.truth() != Truth::Grey;
-        self.findings.iter().filter(|_| counts).map(|finding| self.is_right(finding)).collect()
+        let labelled = self.findings.iter().filter(|finding| counts && !self.is_unlabelled(finding));
+        labelled.map(|finding| self.is_right(finding)).collect()
+    }
+
+    /// It came while nothing was on but bystanders, who are there throughout: no block is without them, so
+    /// no label says whether they hurt the victim.
+    pub(super) fn is_unlabelled(&self, finding: &Finding) -> bool {
+        self.trial.outcome.bystanders > 0 && self.on_during(finding).is_none()
+    }
+
+    /// The first block that was on while a finding lasted; what is said to be over lags behind the switch.
+    fn on_during(&self, finding: &Finding) -> Option<(AxisNsec, AxisNsec)> {
+        self.trial.on_blocks().find(|(from, until)| finding.overlaps(*from, *until + SLACK))
     }
 
     /// The victim was hurt then, and who is blamed is on the side that it should be. Whom exactly is another
     /// figure's.
     pub(super) fn is_right(&self, finding: &Finding) -> bool {
         let trial = self.trial;
-        let there = |(from, until): &(AxisNsec, AxisNsec)| finding.overlaps(*from - SLACK, *until + SLACK);
-        let Some((_, until)) = trial.on_blocks().find(there) else { return false };
+        let Some((_, until)) = self.on_during(finding) else { return false };
         let said = finding.said_by(until);
         // No trial has a limit above its model's pod.
         let wrong_side = said.verdict == Verdict::SliceThrottled
@@ -224,34 +254,44 @@ impl Judged<'_> {
         subsets.or_else(|| self.trial.on_blocks().next())
     }
 
-    /// Seconds from the switch to the alarm; infinite where it never came while the block lasted.
+    /// Seconds from the switch to the alarm of an episode that began with it; infinite where none came while
+    /// the block lasted.
     pub(super) fn alarm_sec(&self) -> Option<f64> {
-        let alarms = self.findings.iter().map(|finding| finding.alarm);
-        self.first_after_switch(alarms)
+        self.first_after_switch(self.begun_with_switch()?.map(|finding| finding.alarm))
+    }
+
+    /// From when on an episode can have begun with the switch: when it began is told to within a step or so.
+    fn earliest(&self) -> Option<AxisNsec> {
+        Some(self.first_block()?.0 - SLACK)
+    }
+
+    fn begun_with_switch(&self) -> Option<impl Iterator<Item = &Finding>> {
+        let earliest = self.earliest()?;
+        Some(self.findings.iter().filter(move |finding| finding.onset >= earliest))
     }
 
     /// Seconds from the switch to the first news of an episode that began with it at a watcher, who hears of
     /// it as much later than it is said as in the run itself; infinite where none came while the block
     /// lasted, or in the run at all.
     pub(super) fn watched_sec(&self) -> Option<f64> {
-        let earliest = self.first_block()?.0 - SLACK;
+        let earliest = self.earliest()?;
         let mut news = self.trial.outcome.live.iter().filter_map(|revision| {
             let is_news = axis(revision.onset_unix_nsec?) >= earliest;
             let said = axis(revision.verdict_unix_nsec?);
             is_news.then(|| axis(revision.arrived_unix_nsec).since(said))
         });
         let transport = news.next();
-        let said = self.findings.iter().filter(|finding| finding.onset >= earliest);
-        self.first_after_switch(said.filter_map(|finding| Some(finding.told + transport?)))
+        self.first_after_switch(
+            self.begun_with_switch()?.filter_map(|finding| Some(finding.told + transport?)),
+        )
     }
 
-    /// Of a victim that was hurt so much that it counts, and not by its own load alone. What comes within the
-    /// switch's own milliseconds came with it.
+    /// Of a victim that was hurt so much that it counts, and not by its own load alone.
     fn first_after_switch(&self, times: impl Iterator<Item = AxisNsec>) -> Option<f64> {
         let trial = self.trial;
         let counts = trial.is_strong() && (trial.expects_others() || trial.expects_self());
         let (switched, until) = self.first_block().filter(|_| counts)?;
-        let mut inside = times.filter(|at| *at >= switched - SLACK && *at <= until + SLACK);
+        let mut inside = times.filter(|at| *at >= switched && *at <= until + SLACK);
         Some(inside.next().map_or(f64::INFINITY, |at| at.since(switched).as_secs_f64()))
     }
 
@@ -285,16 +325,15 @@ impl Judged<'_> {
         Some(named.is_some_and(|(name, _)| is_top(name)))
     }
 
-    /// Of each suspect whose true share is known: how far its told share is off.
-    fn share_errors(&self, truths: &[Share]) -> Vec<f64> {
+    /// How far the told shares are off, in the mean of the suspects whose true share is known: what one has
+    /// too much another has too little, so a trial is one error, not as many as it has suspects.
+    fn share_error(&self, truths: &[Share]) -> Option<f64> {
         let trial = self.trial;
-        if trial.truth() != Truth::Positive || !trial.expects_others() {
-            return Vec::new();
-        }
-        let Some(said) = self.said() else { return Vec::new() };
+        let said = self.said().filter(|_| trial.truth() == Truth::Positive && trial.expects_others())?;
         let told =
             |name: &str| said.culprits.iter().find(|(told, _)| told == name).map_or(0.0, |(_, share)| *share);
-        truths.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect()
+        let errors: Vec<f64> = truths.iter().map(|truth| (told(&truth.name) - truth.share).abs()).collect();
+        mean(&errors)
     }
 
     /// What was told of the victim's slowdown before the first switch.
@@ -346,3 +385,6 @@ impl Judged<'_> {
 pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use berth_core::{
     time::AxisNsec,
 };
 
-use super::finding::owner;
+use super::{figure::mean, finding::owner};
 use crate::{
     blocks::Phase,
     result::{self, BlockDone, DEFAULT_SAMPLE_HZ, Half, Outcome, Share},
@@ -93,12 +93,13 @@ impl Labelled {
         self.outcome.switches.as_ref().map_or(&[], |switches| &switches.shares)
     }
 
-    /// How far the two truths are from each other, for each suspect of whom both are known.
-    pub(super) fn truths_apart(&self) -> impl Iterator<Item = f64> + '_ {
+    /// How far the two truths are from each other, in the mean of the suspects of whom both are known.
+    pub(super) fn truths_apart(&self) -> Option<f64> {
         let pairs = self.outcome.shapley.iter().flat_map(|by_shapley| {
             self.switched().iter().filter(|one| one.name == by_shapley.name).map(move |one| (by_shapley, one))
         });
-        pairs.map(|(by_shapley, by_switches)| (by_shapley.share - by_switches.share).abs())
+        let apart = pairs.map(|(by_shapley, by_switches)| (by_shapley.share - by_switches.share).abs());
+        mean(&apart.collect::<Vec<_>>())
     }
 
     /// The first block in which everything was on, for long enough to be judged by.

@@ -85,8 +85,7 @@ impl Method {
             Self::Without(part) => detect_without(Some(part), inputs.iter().cloned()),
             Self::NoThrottleSplit => {
                 let without = |threads: ThreadUse| ThreadUse { throttled_nsec: 0, ..threads };
-                let without = |input| without_stops(with_threads(input, without));
-                detect(inputs.iter().cloned().map(|input| without_node(without(input))))
+                detect(inputs.iter().cloned().map(|input| without_stops(with_threads(input, without))))
             }
             Self::NoOwnThreads => {
                 let without = |threads: ThreadUse| ThreadUse { sibling_nsec_cpus: 0, ..threads };
@@ -118,20 +117,14 @@ fn with_threads(mut input: Input, change: impl Fn(ThreadUse) -> ThreadUse) -> In
     input
 }
 
-/// Nothing tells what a quota stopped.
+/// Nothing tells what a quota stopped: where one did, nor does an idle CPU.
 fn without_stops(mut input: Input) -> Input {
     if let Input::Frame(frame) = &mut input {
         for container in &mut frame.containers {
-            (container.throttling, container.quotas) = (None, None);
+            let own = container.throttling.take().is_some_and(|own| own.throttled_usec > 0);
+            let any = container.quotas.take().is_some_and(|quotas| quotas.any_usec > 0);
+            frame.node = frame.node.filter(|_| !own && !any);
         }
-    }
-    input
-}
-
-/// What the node's CPUs did is not known, so that nobody can say that they were idle meanwhile.
-fn without_node(mut input: Input) -> Input {
-    if let Input::Frame(frame) = &mut input {
-        frame.node = None;
     }
     input
 }

@@ -21,4 +21,4 @@ mod timing;
 pub use figure::Brief;
 pub use labelled::{Labelled, Measured, Soaked, Truth, read_all};
 pub use methods::Method;
-pub use page::page;
+pub use page::{Asides, page};

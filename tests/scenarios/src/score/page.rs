@@ -9,7 +9,7 @@ use super::{
     methods::Method,
     plot::{Series, histograms},
     quantile::quantile,
-    quiet::Soaks,
+    quiet::{Hours, Soaks},
     table::{number, table},
     timing::replay_speed,
 };
@@ -44,12 +44,18 @@ pub struct Page {
 /// What a method says of everything.
 struct Judgement<'a> {
     trials: Vec<Judged<'a>>,
-    soaks: Soaks,
+    soaks: Vec<(&'a Soaked, Soaks)>,
 }
 
 impl Judgement<'_> {
+    /// Of every soak that nothing disturbed.
+    fn soaks(&self) -> Soaks {
+        let sound = self.soaks.iter().filter(|(soaked, _)| !soaked.soak.is_disturbed());
+        sound.fold(Soaks::default(), |sum, (_, found)| sum.plus(*found))
+    }
+
     fn figures(&self) -> Vec<Figure> {
-        figures(&self.trials, self.soaks)
+        figures(&self.trials, self.soaks())
     }
 }
 
@@ -59,15 +65,24 @@ fn judge_trials<'a>(trials: impl Iterator<Item = &'a Labelled>, method: Method) 
 
 fn judge(measured: &Measured, method: Method) -> Judgement<'_> {
     let trials = judge_trials(measured.trials.iter(), method);
-    let sound = measured.soaks.iter().filter(|soaked| !soaked.soak.is_disturbed());
-    let soaks = sound
-        .fold(Soaks::default(), |sum, soaked| sum.with(&method.judge(&soaked.inputs), soaked.victim_hours()));
-    Judgement { trials, soaks }
+    let found = |soaked: &Soaked| {
+        let hours = Hours { all: soaked.victim_hours(), at_work: soaked.swing_hours() };
+        Soaks::default().with(&method.judge(&soaked.inputs), hours)
+    };
+    Judgement { trials, soaks: measured.soaks.iter().map(|soaked| (soaked, found(soaked))).collect() }
 }
 
-/// The figures of the trials of one half, and every method beside Berth; those of the `unified` short form
-/// have a section of their own.
-pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>) -> Page {
+/// What has a section of its own.
+#[derive(Debug, Default)]
+pub struct Asides {
+    /// The half of the seeds that the tables are not of.
+    pub other_half: Option<Measured>,
+    /// The short form on unified cgroups.
+    pub unified: Option<Measured>,
+}
+
+/// The figures of the trials of one half, and every method beside Berth.
+pub fn page(measured: &Measured, asides: &Asides, half: Option<Half>) -> Page {
     let trials = &measured.trials;
     let judged: BTreeMap<&'static str, Judgement<'_>> =
         Method::ALL.iter().map(|method| (method.name(), judge(measured, *method))).collect();
@@ -75,24 +90,37 @@ pub fn page(measured: &Measured, unified: Option<&Measured>, half: Option<Half>)
     let half_named = match half {
         None => "all seeds",
         Some(Half::Tuning) => "the tuning half of the seeds",
-        Some(Half::Report) => "the half of the seeds by which nothing was tuned",
+        Some(Half::Report) => "the half of the seeds that is for the report",
     };
     let markdown = [
         PREAMBLE.to_owned(),
         "![Latencies](accuracy.svg)\n\n".to_owned(),
         format!("Trials: {} ({half_named}); {}.\n\n", passes(trials, half), labels(trials)),
         headline(&berth.figures(), replay_speed(trials.iter().map(|trial| &trial.inputs[..]))),
+        unlabelled(&berth.trials),
+        nobody(&berth.trials),
         truths(trials),
         on_equal_terms(&berth.trials),
         within_told(&berth.trials),
-        soaks(&measured.soaks, berth.soaks.and(&berth.trials)),
+        soaks(berth),
         "\n## By class\n\n".to_owned(),
         classes(&berth.trials),
         "\n## Beside others, and with a part left out\n\n".to_owned(),
         beside(&judged),
         rates(measured),
+        asides
+            .other_half
+            .as_ref()
+            .filter(|other| !other.trials.is_empty())
+            .map(the_other_half)
+            .unwrap_or_default(),
         format!("\n## Machine\n\n{}", machines(trials)),
-        unified.filter(|short| !short.trials.is_empty()).map(on_unified_cgroups).unwrap_or_default(),
+        asides
+            .unified
+            .as_ref()
+            .filter(|short| !short.trials.is_empty())
+            .map(on_unified_cgroups)
+            .unwrap_or_default(),
     ]
     .concat();
     Page { markdown, svg: latencies(&berth.trials) }
@@ -166,10 +194,36 @@ fn shown_n(n: f64) -> String {
     if n.fract() > 0.0 { format!("{:.1}", (n * 10.0).floor() / 10.0) } else { n.to_string() }
 }
 
+/// What no label speaks of.
+fn unlabelled(judged: &[Judged<'_>]) -> String {
+    let sound = judged.iter().filter(|judged| !judged.trial.outcome.disturbed);
+    let of = |judged: &Judged<'_>| judged.findings.iter().filter(|one| judged.is_unlabelled(one)).count();
+    let count: usize = sound.map(of).sum();
+    format!(
+        "\nLeft out of precision, because only bystanders ran then and no label speaks of it: {count} findings.\n"
+    )
+}
+
+/// What was found where nobody should be.
+fn nobody(judged: &[Judged<'_>]) -> String {
+    let of = |truth: Truth| {
+        let these = judged.iter().filter(|judged| {
+            let outcome = &judged.trial.outcome;
+            !outcome.disturbed && outcome.expected.verdict == "nobody" && judged.trial.truth() == truth
+        });
+        these.fold((0, 0), |(trials, found), judged| (trials + 1, found + judged.findings.len()))
+    };
+    let ((negative, in_negative), (grey, in_grey)) = (of(Truth::Negative), of(Truth::Grey));
+    format!(
+        "\nWhere nobody is to be found: {in_negative} findings in the {negative} trials that are negative, \
+         {in_grey} in the {grey} that are grey.\n"
+    )
+}
+
 /// How much of a share error may be the label's own.
 fn truths(trials: &[Labelled]) -> String {
     let sound = trials.iter().filter(|trial| !trial.outcome.disturbed && trial.truth() == Truth::Positive);
-    let apart: Vec<f64> = sound.flat_map(Labelled::truths_apart).collect();
+    let apart: Vec<f64> = sound.filter_map(Labelled::truths_apart).collect();
     mean(&apart).map_or_else(String::new, |mean| {
         let (mean, n) = (number(mean), apart.len());
         format!(
@@ -198,27 +252,34 @@ fn on_equal_terms(judged: &[Judged<'_>]) -> String {
 }
 
 /// How grave the false verdicts were, and what soaks were like.
-fn soaks(soaks: &[Soaked], found: Soaks) -> String {
+fn soaks(judgement: &Judgement<'_>) -> String {
+    let found = judgement.soaks().and(&judgement.trials);
     let grave = format!(
         "\nFalse verdicts: {} in {:.1} h; {} of them held (contended or worse).\n",
-        found.verdicts, found.hours, found.held
+        found.verdicts, found.hours.all, found.held
     );
-    let sound: Vec<&Soaked> = soaks.iter().filter(|soaked| !soaked.soak.is_disturbed()).collect();
-    if sound.is_empty() {
-        return grave;
-    }
-    let sum = |of: fn(&Soaked) -> f64| sound.iter().map(|soaked| of(soaked)).sum::<f64>();
-    let most = sound.iter().map(|soaked| soaked.soak.victims).max().unwrap_or_default();
-    format!(
-        "{grave}\nSoaks: {} of up to {most} models at once, {:.1} h of models. For {:.1} h of these the load of one swung \
-         up to {:.0} % of a CPU, else it was about {:.2} %. Disturbed, and left out: {}.\n",
-        sound.len(),
-        sum(Soaked::victim_hours),
-        sum(Soaked::swing_hours),
-        soak::SWING_CPUS * 100.0,
-        soak::QUIET_CPUS * 100.0,
-        soaks.len() - sound.len(),
-    )
+    let each = judgement.soaks.iter().map(|(soaked, found)| {
+        let soak = &soaked.soak;
+        let disturbed = if soak.is_disturbed() {
+            let (unowned, failed) = (soak.unowned_cpus, soak.failed_requests);
+            format!("; disturbed ({unowned:.3} CPUs of other work, {failed} failed requests), so left out")
+        } else {
+            String::new()
+        };
+        format!(
+            "- Soak of seed {}: {} models, {:.1} h of models, {:.2} h of them with a swing to {:.0} % of a CPU, else \
+             about {:.2} %: {} findings, {} held{disturbed}.\n",
+            soak.seed,
+            soak.victims,
+            found.hours.all,
+            found.hours.at_work,
+            soak::SWING_CPUS * 100.0,
+            soak::QUIET_CPUS * 100.0,
+            found.verdicts,
+            found.held,
+        )
+    });
+    std::iter::once(grave + "\n").chain(each).collect()
 }
 
 fn classes(judged: &[Judged<'_>]) -> String {
@@ -233,15 +294,23 @@ fn classes(judged: &[Judged<'_>]) -> String {
             format!("{} / {} / {}", row.positive, row.negative, row.grey),
             row.disturbed.to_string(),
             median(&row.slowdowns),
+            median(&row.response_slowdowns),
             median(&row.ratios),
             said.join(", "),
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-    table(
-        &["class", "expected", "positive / negative / grey", "disturbed", "median S", "told / S *", "said"],
-        &rows,
-    )
+    let heads = [
+        "class",
+        "expected",
+        "positive / negative / grey",
+        "disturbed",
+        "median S",
+        "of response",
+        "told / S *",
+        "said",
+    ];
+    table(&heads, &rows)
 }
 
 fn beside(judged: &BTreeMap<&'static str, Judgement<'_>>) -> String {
@@ -254,13 +323,19 @@ fn beside(judged: &BTreeMap<&'static str, Judgement<'_>>) -> String {
     compared(&heads, &all)
 }
 
-/// A figure a row, beside each other; those that nothing bears on are left out.
+/// A figure a row, beside each other; those that nothing bears on are left out, and those that stand on so
+/// few that they claim nothing are in parentheses.
 fn compared(heads: &[&str], all: &[Vec<Figure>]) -> String {
     let head: Vec<&str> = std::iter::once("figure").chain(heads.iter().copied()).collect();
     let rows: Vec<Vec<String>> = (0..all[0].len())
         .filter(|index| all.iter().any(|figures| figures[*index].point.is_some()))
         .map(|index| {
-            let cells = all.iter().map(|figures| figures[index].point.map_or_else(|| "-".to_owned(), number));
+            let cell = |figure: &Figure| match figure.point.map(number) {
+                None => "-".to_owned(),
+                Some(point) if figure.is_vacuous() => format!("({point})"),
+                Some(point) => point,
+            };
+            let cells = all.iter().map(|figures| cell(&figures[index]));
             std::iter::once(all[0][index].name.to_owned()).chain(cells).collect()
         })
         .collect();
@@ -292,8 +367,9 @@ fn rates(measured: &Measured) -> String {
 }
 
 fn latencies(judged: &[Judged<'_>]) -> String {
-    let alarms: Vec<f64> = judged.iter().filter_map(Judged::alarm_sec).collect();
-    let watched: Vec<f64> = judged.iter().filter_map(Judged::watched_sec).collect();
+    let sound = || judged.iter().filter(|judged| !judged.trial.outcome.disturbed);
+    let alarms: Vec<f64> = sound().filter_map(Judged::alarm_sec).collect();
+    let watched: Vec<f64> = sound().filter_map(Judged::watched_sec).collect();
     histograms(&[
         Series { title: "onset to alarm", colour: "#4477aa", values: &alarms },
         Series { title: "onset to first verdict at a watcher", colour: "#ee6677", values: &watched },
@@ -304,6 +380,24 @@ fn machines(trials: &[Labelled]) -> String {
     let machines: std::collections::BTreeSet<String> =
         trials.iter().map(|trial| format!("- {}\n", trial.outcome.machine)).collect();
     machines.into_iter().collect()
+}
+
+/// The seeds that the tables are not of.
+fn the_other_half(measured: &Measured) -> String {
+    let berth = judge(measured, Method::Berth);
+    [
+        "\n## The other half\n\n".to_owned(),
+        format!("Trials: {}; {}.\n\n", measured.trials.len(), labels(&measured.trials)),
+        headline(&berth.figures(), None),
+        unlabelled(&berth.trials),
+        nobody(&berth.trials),
+        on_equal_terms(&berth.trials),
+        within_told(&berth.trials),
+        soaks(&berth),
+        "\nBy class:\n\n".to_owned(),
+        classes(&berth.trials),
+    ]
+    .concat()
 }
 
 /// The trials of a machine whose cgroups are of one version.
