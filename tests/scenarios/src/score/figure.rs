@@ -17,7 +17,7 @@ use super::{
     quantile::{quantile, wilson},
     quiet::Soaks,
 };
-use crate::result::Share;
+use crate::result::{Revision, Share};
 
 /// With fewer, an interval is so wide that the point means nothing.
 const VACUOUS_BELOW: f64 = 30.0;
@@ -272,18 +272,23 @@ impl Judged<'_> {
 
     /// Seconds from the switch to the first news of an episode that began with it at a watcher, who hears of
     /// it as much later than it is said as in the run itself; infinite where none came while the block
-    /// lasted, or in the run at all.
+    /// lasted, or no news of any episode in the run.
     pub(super) fn watched_sec(&self) -> Option<f64> {
-        let earliest = self.earliest()?;
-        let mut news = self.trial.outcome.live.iter().filter_map(|revision| {
-            let is_news = axis(revision.onset_unix_nsec?) >= earliest;
-            let said = axis(revision.verdict_unix_nsec?);
-            is_news.then(|| axis(revision.arrived_unix_nsec).since(said))
-        });
-        let transport = news.next();
+        let transport = self.transport();
         self.first_after_switch(
             self.begun_with_switch()?.filter_map(|finding| Some(finding.told + transport?)),
         )
+    }
+
+    /// How much later than it was said a watcher heard of the episode that began with the switch in the run
+    /// itself, or where the detector of that day said of none, of the first one.
+    fn transport(&self) -> Option<Duration> {
+        let (live, earliest) = (&self.trial.outcome.live, self.earliest()?);
+        let is_first = |index: &usize| live[..*index].iter().all(|before| before.id != live[*index].id);
+        let mut news: Vec<&Revision> = (0..live.len()).filter(is_first).map(|index| &live[index]).collect();
+        // Stable, so that the first of either kind stays the first.
+        news.sort_by_key(|news| news.onset_unix_nsec.is_none_or(|onset| axis(onset) < earliest));
+        news.iter().find_map(|news| Some(axis(news.arrived_unix_nsec).since(axis(news.verdict_unix_nsec?))))
     }
 
     /// Of a victim that was hurt so much that it counts, and not by its own load alone.
