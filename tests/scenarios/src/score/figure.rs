@@ -117,63 +117,38 @@ impl Figure {
 /// All of them, in the order of the page.
 pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
     let sound: Vec<&Judged<'_>> = judged.iter().filter(|judged| !judged.trial.outcome.disturbed).collect();
-    let (p50, p95) = (0.5, 0.95);
-    let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
-    let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
-    let by_shapley: Vec<f64> =
-        sound.iter().filter_map(|judged| judged.share_error(&judged.trial.outcome.shapley)).collect();
-    // One culprit has all of it, which anybody can tell.
-    let parted = sound.iter().filter(|judged| judged.trial.outcome.expected.culprits.len() > 1);
-    let by_switches: Vec<f64> =
-        parted.filter_map(|judged| judged.share_error(judged.trial.switched())).collect();
+    let shares = |of: fn(&Labelled) -> &[Share]| {
+        let errors = sound.iter().filter_map(move |judged| judged.share_error(of(judged.trial)));
+        errors.collect::<Vec<f64>>()
+    };
+    let (by_shapley, by_switches) =
+        (shares(|trial| &trial.outcome.shapley), shares(Labelled::switched_among_several));
     let slowdowns: Vec<f64> =
         sound.iter().filter_map(|judged| Some(judged.slowdown_ratio()?.ln().abs())).collect();
+    let of_self = || sound.iter().filter(|judged| judged.trial.expects_self());
+    let not_cpu = || sound.iter().filter(|judged| judged.trial.outcome.expected.resource != "cpu");
+    let soaked = soaked.and(judged);
+    let [alarm_p50, alarm_p95, watched_p50, watched_p95] = latencies(&sound);
     vec![
         Figure::proportion(
             "recall, S_true >= 1.25, CPU",
             0.97,
-            sound.iter().filter_map(|judged| judged.recalled()),
+            sound.iter().filter_map(|one| one.recalled()),
         ),
-        Figure::proportion(
-            "precision, decoys included",
-            0.95,
-            sound.iter().flat_map(|judged| judged.precise()),
-        ),
-        soaked.and(judged).figure(),
-        soaked.and(judged).figure_at_work(),
-        Figure::value("onset to alarm, p50, s", 0.5, alarms.len(), quantile(&alarms, p50)),
-        Figure::value("onset to alarm, p95, s", 1.0, alarms.len(), quantile(&alarms, p95)),
-        Figure::value(
-            "onset to first verdict at a watcher, p50, s",
-            1.0,
-            watched.len(),
-            quantile(&watched, p50),
-        ),
-        Figure::value(
-            "onset to first verdict at a watcher, p95, s",
-            3.0,
-            watched.len(),
-            quantile(&watched, p95),
-        ),
-        Figure::proportion(
-            "self-inflicted or neighbour",
-            0.98,
-            sound.iter().filter_map(|judged| judged.side()),
-        ),
-        Figure::proportion(
-            "of these the self-inflicted",
-            0.98,
-            sound.iter().filter(|judged| judged.trial.expects_self()).filter_map(|judged| judged.side()),
-        ),
-        Figure::proportion(
-            "top-1 culprit of 2 to 4",
-            0.95,
-            sound.iter().filter_map(|judged| judged.top(false)),
-        ),
+        Figure::proportion("precision, decoys included", 0.95, sound.iter().flat_map(|one| one.precise())),
+        soaked.figure(),
+        soaked.figure_at_work(),
+        alarm_p50,
+        alarm_p95,
+        watched_p50,
+        watched_p95,
+        Figure::proportion("self-inflicted or neighbour", 0.98, sound.iter().filter_map(|one| one.side())),
+        Figure::proportion("of these the self-inflicted", 0.98, of_self().filter_map(|one| one.side())),
+        Figure::proportion("top-1 culprit of 2 to 4", 0.95, sound.iter().filter_map(|one| one.top(false))),
         Figure::proportion(
             "top-1 culprit of 10 and more",
             0.90,
-            sound.iter().filter_map(|judged| judged.top(true)),
+            sound.iter().filter_map(|one| one.top(true)),
         ),
         Figure::value("share error against Shapley, mean abs.", 0.06, by_shapley.len(), mean(&by_shapley)),
         Figure::value(
@@ -182,16 +157,22 @@ pub(super) fn figures(judged: &[Judged<'_>], soaked: Soaks) -> Vec<Figure> {
             by_switches.len(),
             mean(&by_switches),
         ),
-        Figure::value("slowdown, median abs. ln error", 0.08, slowdowns.len(), quantile(&slowdowns, p50)),
-        Figure::proportion("resource class", 0.95, sound.iter().filter_map(|judged| judged.resource())),
-        Figure::proportion(
-            "of these what is not CPU",
-            0.95,
-            sound
-                .iter()
-                .filter(|judged| judged.trial.outcome.expected.resource != "cpu")
-                .filter_map(|judged| judged.resource()),
-        ),
+        Figure::value("slowdown, median abs. ln error", 0.08, slowdowns.len(), quantile(&slowdowns, 0.5)),
+        Figure::proportion("resource class", 0.95, sound.iter().filter_map(|one| one.resource())),
+        Figure::proportion("of these what is not CPU", 0.95, not_cpu().filter_map(|one| one.resource())),
+    ]
+}
+
+/// How late an alarm, and the first verdict at a watcher.
+fn latencies(sound: &[&Judged<'_>]) -> [Figure; 4] {
+    let alarms: Vec<f64> = sound.iter().filter_map(|judged| judged.alarm_sec()).collect();
+    let watched: Vec<f64> = sound.iter().filter_map(|judged| judged.watched_sec()).collect();
+    let at_most = |name, bar, of: &[f64], part| Figure::value(name, bar, of.len(), quantile(of, part));
+    [
+        at_most("onset to alarm, p50, s", 0.5, &alarms, 0.5),
+        at_most("onset to alarm, p95, s", 1.0, &alarms, 0.95),
+        at_most("onset to first verdict at a watcher, p50, s", 1.0, &watched, 0.5),
+        at_most("onset to first verdict at a watcher, p95, s", 3.0, &watched, 0.95),
     ]
 }
 

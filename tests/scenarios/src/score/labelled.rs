@@ -93,6 +93,11 @@ impl Labelled {
         self.outcome.switches.as_ref().map_or(&[], |switches| &switches.shares)
     }
 
+    /// The same where there is more than one culprit: one alone has all of it, which anybody can tell.
+    pub(super) fn switched_among_several(&self) -> &[Share] {
+        if self.outcome.expected.culprits.len() > 1 { self.switched() } else { &[] }
+    }
+
     /// How far the two truths are from each other, in the mean of the suspects of whom both are known.
     pub(super) fn truths_apart(&self) -> Option<f64> {
         let pairs = self.outcome.shapley.iter().flat_map(|by_shapley| {

@@ -7,7 +7,7 @@ use crate::score::finding::Said;
 const SECOND: u64 = 1_000_000_000;
 
 fn at(sec: f64) -> AxisNsec {
-    AxisNsec((sec * SECOND as f64) as u64)
+    AxisNsec::default() + Duration::from_secs_f64(sec)
 }
 
 /// Ten seconds without the suspects, eight with all of them, and ten without.
