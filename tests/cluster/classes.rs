@@ -15,8 +15,8 @@ use crate::{
     stage::{SOON, Stage},
 };
 
-/// From here on a model is hurt, and must be found. It is the lower bound of docs/accuracy.md, but of one run of
-/// requests beside another, not of an interval over blocks in random order.
+/// From here on a model is hurt, and must be found. It is the lower bound of docs/accuracy.md, but of one run
+/// of requests beside another, not of an interval over blocks in random order.
 const HURT: f64 = 1.10;
 
 /// Ten seconds of requests, in which a verdict is said and holds: each when its time has come; a third of
