@@ -11,13 +11,16 @@ use crate::{
     due::Due,
     facts::allowed_cpus,
     host::{Answer, HostRoot, KeptFile, PERIOD_NSEC, Pressure, PressureFiles, Reader, Reading, text},
-    limits::{Holder, Limits},
+    limits::{CpuLimits, Holder},
     series::Track,
 };
 
 /// A container for the watcher and the sampler; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub u64);
+
+/// The longest memory limit: the digits of a 64-bit number, and a line's end.
+const LIMIT_BYTES: usize = 32;
 
 /// Where the CPU time is.
 #[derive(Debug)]
@@ -69,13 +72,17 @@ pub struct Container {
     /// As the wire describes it.
     pub subject: ContainerSubject,
     /// Read by the watcher.
-    pub limits: Limits,
+    pub cpu_limits: CpuLimits,
     usage: Usage,
     throttle: Throttle,
     memory: Option<KeptFile>,
+    memory_limit: Option<KeptFile>,
     pressure: Option<PressureFiles>,
-    pressure_due: Due,
+    /// When its pressure and its memory limit are read again: at one time, because a limit that was just set
+    /// is what explains the stall.
+    slow_due: Due,
     newest_pressure: Pressure,
+    newest_memory_limit_bytes: Option<i64>,
     /// Usage and throttling of the tick before, to see them fall.
     last: (u64, [u64; 3]),
 }
@@ -103,7 +110,7 @@ impl Container {
         host: &HostRoot,
         found: &Found,
         key: Key,
-        (limits, quota_holder): (Limits, Option<&Holder>),
+        (cpu_limits, quota_holder): (CpuLimits, Option<&Holder>),
         pressure: bool,
         now_nsec: u64,
     ) -> Option<Self> {
@@ -111,18 +118,26 @@ impl Container {
         let cpuacct = host.cpuacct_file(cgroup, "cpuacct.usage").and_then(|path| open(&path));
         let cpu_stat = || open(&host.identity_file(cgroup, "cpu.stat"));
         let usage = cpuacct.map(Usage::Cpuacct).or_else(|| cpu_stat().map(Usage::CpuStat))?;
-        let current =
-            if host.hierarchies().memory.is_some() { "memory.usage_in_bytes" } else { "memory.current" };
+        let [current, limit] = if host.hierarchies().memory.is_some() {
+            ["memory.usage_in_bytes", "memory.limit_in_bytes"]
+        } else {
+            ["memory.current", "memory.max"]
+        };
+        let memory_limit = open(&host.memory_file(cgroup, limit));
         Some(Self {
             key,
             subject: subject(host, found),
-            limits,
+            cpu_limits,
             usage,
             throttle: Throttle::of(host, cgroup, quota_holder),
             memory: open(&host.memory_file(cgroup, current)),
             pressure: PressureFiles::of_cgroup(host, cgroup, now_nsec).filter(|_| pressure),
-            pressure_due: Due::spread(PERIOD_NSEC, key.0, now_nsec),
+            slow_due: Due::spread(PERIOD_NSEC, key.0, now_nsec),
             newest_pressure: Pressure::default(),
+            newest_memory_limit_bytes: memory_limit
+                .as_ref()
+                .and_then(|file| limit_bytes(file, &mut Reader::new(LIMIT_BYTES))),
+            memory_limit,
             last: (0, [0; 3]),
         })
     }
@@ -166,9 +181,10 @@ impl Container {
             let current = reader.read(memory).parse(text::number).here();
             track.put(Group::ContainerMemory, chunk, [current.and_then(signed)]);
         }
-        self.read_pressure(now_nsec, reader);
+        self.read_slow(now_nsec, reader);
         track.put(Group::ContainerPressure, chunk, pressure_row(self.newest_pressure));
-        track.put(Group::ContainerLimits, chunk, self.limits.row());
+        let CpuLimits { millicpu, weight } = self.cpu_limits;
+        track.put(Group::ContainerLimits, chunk, [millicpu, weight, self.newest_memory_limit_bytes]);
         Health::Alive
     }
 
@@ -203,17 +219,23 @@ impl Container {
         self.last.0 < before.0 || self.last.1.iter().zip(before.1).any(|(&now, before)| now < before)
     }
 
-    fn read_pressure(&mut self, now_nsec: u64, reader: &mut Reader) {
-        let Some(files) = &mut self.pressure else { return };
-        if !self.pressure_due.is_due(now_nsec) {
+    fn read_slow(&mut self, now_nsec: u64, reader: &mut Reader) {
+        if !self.slow_due.is_due(now_nsec) {
             return;
         }
-        match files.read(now_nsec, reader) {
-            Answer::New(pressure) => self.newest_pressure = pressure,
+        if let Some(limit) = &self.memory_limit {
+            self.newest_memory_limit_bytes = limit_bytes(limit, reader);
+        }
+        match self.pressure.as_mut().map(|files| files.read(now_nsec, reader)) {
+            Some(Answer::New(pressure)) => self.newest_pressure = pressure,
             // The guard's no means that the newest reading stands; an end shows in the usage too.
-            Answer::Refused | Answer::Gone => {}
+            Some(Answer::Refused | Answer::Gone) | None => {}
         }
     }
+}
+
+fn limit_bytes(file: &KeptFile, reader: &mut Reader) -> Option<i64> {
+    reader.read(file).parse(text::memory_limit_bytes).here()
 }
 
 /// A counter as the wire carries it.

@@ -1,24 +1,22 @@
-//! What a cgroup may use, and which quotas can stop it. Read at sweeps, not in ticks.
+//! What CPU time a cgroup may use, and which quotas can stop it. Read at sweeps, not in ticks.
 
 use std::{collections::HashMap, iter::successors};
 
 use crate::{
-    host::{Dir, HostRoot, KeptFile, Reading, text},
+    host::{Dir, HostRoot, KeptFile, text},
     identity::identify,
 };
 
 /// The longest of the files read here holds two numbers.
 const BUFFER_BYTES: usize = 64;
 
-/// A cgroup's own limits; -1 for none, `None` where the kernel shows no such limit.
+/// A cgroup's own part of the CPUs; `None` where the kernel shows none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// CPU quota.
-    pub cpu_millicpu: Option<i64>,
+pub struct CpuLimits {
+    /// Its quota in thousandths of a CPU; -1 for none.
+    pub millicpu: Option<i64>,
     /// On v2's scale.
-    pub cpu_weight: Option<i64>,
-    /// Memory.
-    pub memory_bytes: Option<i64>,
+    pub weight: Option<i64>,
 }
 
 /// Where a quota stands, nearest to the container first.
@@ -84,26 +82,9 @@ impl QuotaFile {
     }
 }
 
-/// A cgroup's directories, where its limits are.
-#[derive(Debug)]
-pub struct LimitDirs {
-    cpu: Option<Dir>,
-    memory: Option<Dir>,
-}
-
-impl Limits {
-    /// As the wire carries them.
-    pub fn row(self) -> [Option<i64>; 3] {
-        [self.cpu_millicpu, self.cpu_weight, self.memory_bytes]
-    }
-}
-
-impl LimitDirs {
-    /// Opens them; those that are not there show no limits.
-    pub fn open(host: &HostRoot, cgroup: &str) -> Self {
-        let open = |path: std::path::PathBuf| Dir::open(&path);
-        Self { cpu: open(host.cpu_file(cgroup, "")), memory: open(host.memory_file(cgroup, "")) }
-    }
+/// The directory in which the limits of `cgroup` are; one that is not there shows none.
+pub fn cpu_dir(host: &HostRoot, cgroup: &str) -> Option<Dir> {
+    Dir::open(&host.cpu_file(cgroup, ""))
 }
 
 /// Reads limits, each cgroup's quota once: pods and service classes are above many containers.
@@ -119,29 +100,20 @@ impl<'a> LimitReader<'a> {
         Self { host, quotas: HashMap::new() }
     }
 
-    /// The limits of `cgroup` itself.
-    pub fn limits(&mut self, cgroup: &str, dirs: &LimitDirs) -> Limits {
-        let mut buffer = [0; BUFFER_BYTES];
-        let LimitDirs { cpu, memory } = dirs;
-        let cpu_millicpu = cpu.as_ref().and_then(|cpu| self.quota_millicpu(cpu));
-        self.quotas.insert(cgroup.to_owned(), cpu_millicpu);
-        let weight = |cpu: &Dir| {
-            let (file, weight_of): (_, fn(u64) -> Option<i64>) = if self.host.hierarchies().cpu.is_some() {
-                ("cpu.shares", |shares| Some(text::weight_of_shares(shares)))
-            } else {
-                ("cpu.weight", |weight| i64::try_from(weight).ok())
-            };
-            cpu.read(file, &mut [0; BUFFER_BYTES]).parse(text::number).here().and_then(weight_of)
+    /// The limits of `cgroup` itself, which are in `dir`.
+    pub fn limits(&mut self, cgroup: &str, dir: Option<&Dir>) -> CpuLimits {
+        let millicpu = dir.and_then(|dir| self.quota_millicpu(dir));
+        self.quotas.insert(cgroup.to_owned(), millicpu);
+        CpuLimits { millicpu, weight: dir.and_then(|dir| self.weight(dir)) }
+    }
+
+    fn weight(&self, dir: &Dir) -> Option<i64> {
+        let (file, weight_of): (_, fn(u64) -> Option<i64>) = if self.host.hierarchies().cpu.is_some() {
+            ("cpu.shares", |shares| Some(text::weight_of_shares(shares)))
+        } else {
+            ("cpu.weight", |weight| i64::try_from(weight).ok())
         };
-        let v1_memory = self.host.hierarchies().memory.is_some();
-        let file = if v1_memory { "memory.limit_in_bytes" } else { "memory.max" };
-        let memory =
-            memory.as_ref().map(|memory| memory.read(file, &mut buffer).parse(text::memory_limit_bytes));
-        Limits {
-            cpu_millicpu,
-            cpu_weight: cpu.as_ref().and_then(weight),
-            memory_bytes: memory.and_then(Reading::here),
-        }
+        dir.read(file, &mut [0; BUFFER_BYTES]).parse(text::number).here().and_then(weight_of)
     }
 
     /// The cgroups whose quota can stop `cgroup`: itself and its ancestors that have one, nearest
@@ -158,8 +130,7 @@ impl<'a> LimitReader<'a> {
         if let Some(&known) = self.quotas.get(cgroup) {
             return known;
         }
-        let cpu = Dir::open(&self.host.cpu_file(cgroup, ""));
-        let quota = cpu.and_then(|cpu| self.quota_millicpu(&cpu));
+        let quota = cpu_dir(self.host, cgroup).and_then(|dir| self.quota_millicpu(&dir));
         self.quotas.insert(cgroup.to_owned(), quota);
         quota
     }
@@ -214,7 +185,6 @@ mod tests {
             (&format!("{pod}/c1/cpu.stat"), "nr_periods 1\n"),
             (&format!("{pod}/c2/cpu.stat"), "nr_periods 0\n"),
             (&format!("{pod}/c1/cpu.weight"), "39\n"),
-            (&format!("{pod}/c1/memory.max"), "max\n"),
             (&format!("{pod}/c2/cpu.max"), "max 100000\n"),
             (&format!("{pod}/cpu.stat"), "nr_periods 1\n"),
             ("kubepods/burstable/cpu.stat", "nr_periods 1\n"),
@@ -223,8 +193,8 @@ mod tests {
         let host = host(dir.path(), "cgroup2 cgroup2 rw", &files);
         let mut reader = LimitReader::new(&host);
         let (first, second) = (format!("/{pod}/c1"), format!("/{pod}/c2"));
-        let limits = reader.limits(&first, &LimitDirs::open(&host, &first));
-        assert_eq!(limits.row(), [Some(200), Some(39), Some(-1)]);
+        let limits = reader.limits(&first, cpu_dir(&host, &first).as_ref());
+        assert_eq!(limits, CpuLimits { millicpu: Some(200), weight: Some(39) });
         let levels = |holders: &[Holder]| -> Vec<_> {
             holders.iter().map(|holder| (holder.level, holder.millicpu)).collect()
         };
@@ -253,9 +223,9 @@ mod tests {
         ];
         let host = host(dir.path(), "cgroup cgroup rw,cpu,cpuacct", &files);
         let mut reader = LimitReader::new(&host);
-        let mut row = |cgroup: &str| reader.limits(cgroup, &LimitDirs::open(&host, cgroup)).row();
-        assert_eq!(row("/c1"), [Some(500), Some(200), None]);
-        assert_eq!(row("/c2"), [Some(-1), None, None]);
-        assert_eq!(row("/gone"), [None; 3]);
+        let mut limits = |cgroup: &str| reader.limits(cgroup, cpu_dir(&host, cgroup).as_ref());
+        assert_eq!(limits("/c1"), CpuLimits { millicpu: Some(500), weight: Some(200) });
+        assert_eq!(limits("/c2"), CpuLimits { millicpu: Some(-1), weight: None });
+        assert_eq!(limits("/gone"), CpuLimits::default());
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     container::{Container, Key, Throttle},
     discovery::{Discovery, Found},
     due::Due,
-    host::HostRoot,
-    limits::{Holder, LimitDirs, LimitReader, Limits, QuotaFile},
+    host::{Dir, HostRoot},
+    limits::{CpuLimits, Holder, LimitReader, QuotaFile, cpu_dir},
     threads::{THREADS, ThreadFile, Watched, tids_by_process, tids_of},
 };
 
@@ -46,8 +46,8 @@ pub enum Change {
     Add(Box<Container>),
     /// It is gone.
     Remove(Key),
-    /// Its limits have changed.
-    Limit(Key, Limits),
+    /// Its part of the CPUs has changed.
+    Limit(Key, CpuLimits),
     /// Another quota is the nearest that can stop it.
     Throttle(Key, Throttle),
     /// Watch its threads, under these quotas.
@@ -66,8 +66,8 @@ pub type FocusOrder = HashSet<CgroupId>;
 struct Known {
     key: Key,
     subject: berth::ContainerSubject,
-    dirs: LimitDirs,
-    limits: Limits,
+    dir: Option<Dir>,
+    limits: CpuLimits,
     /// Those whose quota can stop it, nearest first.
     holders: Vec<Holder>,
     watched: Option<Watched>,
@@ -173,7 +173,7 @@ impl Watcher {
     fn look_at(&mut self, found: &Found, limits: &mut LimitReader<'_>) -> Result<(), Ended> {
         let id = (found.cgroup.clone(), found.inode);
         let Some(known) = self.known.get_mut(&id) else { return self.meet(id, found, limits) };
-        let now = limits.limits(&found.cgroup, &known.dirs);
+        let now = limits.limits(&found.cgroup, known.dir.as_ref());
         let before = std::mem::replace(&mut known.limits, now);
         let holders = limits.quota_holders(&found.cgroup);
         let held = std::mem::replace(&mut known.holders, holders);
@@ -190,8 +190,8 @@ impl Watcher {
     /// Opens a cgroup that was not there before.
     fn meet(&mut self, id: CgroupId, found: &Found, limits: &mut LimitReader<'_>) -> Result<(), Ended> {
         self.keys += 1;
-        let (key, dirs) = (Key(self.keys), LimitDirs::open(&self.host, &found.cgroup));
-        let own = limits.limits(&found.cgroup, &dirs);
+        let (key, dir) = (Key(self.keys), cpu_dir(&self.host, &found.cgroup));
+        let own = limits.limits(&found.cgroup, dir.as_ref());
         let holders = limits.quota_holders(&found.cgroup);
         let quota = (own, holders.first());
         let container = Container::open(&self.host, found, key, quota, self.facts.pressure, now_nsec());
@@ -200,7 +200,7 @@ impl Watcher {
             return Ok(());
         };
         let subject = container.subject.clone();
-        let known = Known { key, subject, dirs, limits: own, holders, watched: None };
+        let known = Known { key, subject, dir, limits: own, holders, watched: None };
         self.known.insert(id, known);
         debug!(cgroup = %found.cgroup, system = found.system, "sampling");
         self.tell(Change::Add(Box::new(container)))

@@ -11,7 +11,7 @@ use crate::{
     container::{Container, Health, Key, Throttle},
     handover::NewSeries,
     host::Reader,
-    limits::{Limits, QuotaFile},
+    limits::{CpuLimits, QuotaFile},
     readings::Readings,
     series::{Ids, Track},
     watch::Change,
@@ -128,9 +128,9 @@ impl Roster {
         self.unfocus(slot.container.key);
     }
 
-    fn limit(&mut self, key: Key, limits: Limits) {
+    fn limit(&mut self, key: Key, limits: CpuLimits) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.container.key == key) {
-            slot.container.limits = limits;
+            slot.container.cpu_limits = limits;
         }
     }
 

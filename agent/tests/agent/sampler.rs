@@ -14,7 +14,7 @@ use berth_agent::{
     encode::Encoder,
     handover::{Taken, Taker, handover},
     host::{HostRoot, KeptFile},
-    limits::{LimitDirs, LimitReader, QuotaFile},
+    limits::{LimitReader, QuotaFile, cpu_dir},
     message::Outgoing,
     node::Node,
     sampler::{Orders, Sampler, Settings},
@@ -79,7 +79,7 @@ fn add_all(host: &HostRoot, changes: &SyncSender<Change>) {
     let mut discovery = Discovery::new(host, vec!["/demo".into()], vec![]).unwrap();
     let mut limits = LimitReader::new(host);
     for (key, found) in (0..).zip(discovery.sweep(host)) {
-        let own = limits.limits(&found.cgroup, &LimitDirs::open(host, &found.cgroup));
+        let own = limits.limits(&found.cgroup, cpu_dir(host, &found.cgroup).as_ref());
         let holders = limits.quota_holders(&found.cgroup);
         let quota = (own, holders.first());
         let container = Container::open(host, &found, Key(key), quota, true, START_NSEC).unwrap();
@@ -248,6 +248,25 @@ fn stall_is_read_once_a_second_however_fast_the_ticks_are() {
     seen.dedup();
     assert!((2..=4).contains(&seen.len()), "about one reading a second: {seen:?}");
     assert!(seen.windows(2).all(|pair| pair[1] - pair[0] >= 99), "{seen:?}");
+}
+
+#[test]
+fn a_memory_limit_comes_with_the_stall_that_it_explains() {
+    const BEFORE: u64 = 15;
+    for container in ["/demo/c0", "/demo/c1", "/demo/c2"] {
+        let mut rig = Rig::new(FakeHost::new(3, 0), 10);
+        for step in 0..40 {
+            let (limit, stall) = if step < BEFORE { ("max", 0) } else { ("4096", 9) };
+            rig.fake.write(&format!("cgroup{container}/memory.max"), &format!("{limit}\n"));
+            rig.fake.write(&format!("cgroup{container}/memory.pressure"), &format!("some total={stall}\n"));
+            rig.pass(step * SECOND_NSEC / 10);
+        }
+        let column = |group, metric| rig.known.column(rig.known.find(group, container).unwrap(), metric);
+        let changed =
+            |column: Vec<Option<i64>>, to| column.iter().position(|value| *value == Some(to)).unwrap();
+        let limit = changed(column(Group::ContainerLimits, 2), 4096);
+        assert_eq!(limit, changed(column(Group::ContainerPressure, 2), 9), "in the same tick");
+    }
 }
 
 #[test]

@@ -64,18 +64,6 @@ impl Split {
     pub(crate) fn behind_others(&self) -> f64 {
         self.irq + self.unowned + self.others.iter().map(|held| held.nsec).sum::<f64>()
     }
-
-    /// Makes the wait and each of its parts so many times as long.
-    pub(crate) fn scale_wait(&mut self, times: f64) {
-        let Self { wait, spared, throttled, throttled_seen, own, irq, steal, unowned, others, .. } = self;
-        for part in [wait, spared, throttled, throttled_seen, own, irq, steal, unowned] {
-            *part *= times;
-        }
-        for held in others.iter_mut() {
-            held.nsec *= times;
-        }
-        others.retain(|held| held.nsec > 0.0);
-    }
 }
 
 /// What one container held.

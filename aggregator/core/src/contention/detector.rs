@@ -16,7 +16,6 @@ use crate::{
         history::LATE_AT_MOST,
         input::Input,
         part::Part,
-        stall::Windows,
         step::{Assembler, Step},
         victim::Victim,
     },
@@ -37,8 +36,7 @@ pub struct Detector {
     node: String,
     without: Option<Part>,
     assembler: Assembler,
-    windows: Windows,
-    /// The steps that late news may still change, oldest first.
+    /// The steps that late news may still change, and that windows are made of; oldest first.
     steps: VecDeque<Step>,
     victims: BTreeMap<ContainerKey, Seen>,
     changed: Vec<Episode>,
@@ -63,7 +61,6 @@ impl Detector {
             node,
             without: part,
             assembler: Assembler::default(),
-            windows: Windows::default(),
             steps: VecDeque::new(),
             victims: BTreeMap::new(),
             changed: Vec::new(),
@@ -110,7 +107,6 @@ impl Detector {
         self.victims.clear();
         self.steps.clear();
         self.assembler = Assembler::default();
-        self.windows = Windows::default();
     }
 
     /// The episodes that changed since the last call, each as it is now: opened, worse, another
@@ -153,15 +149,10 @@ impl Detector {
             seen.victim.who.clone_from(&container.who);
             note(&mut self.changed, seen.victim.push(&self.node, &step));
         }
-        // Most nodes have no model, and a window copies every container.
-        if self.victims.is_empty() {
-            self.windows = Windows::default();
-        } else if let Some(window) = self.windows.add(&step) {
-            for seen in self.victims.values_mut().filter(|seen| !seen.gone) {
-                note(&mut self.changed, seen.victim.push_window(&self.node, &window));
-            }
-        }
         self.steps.push_back(step);
+        for seen in self.victims.values_mut().filter(|seen| !seen.gone) {
+            note(&mut self.changed, seen.victim.look_back(&self.node, &self.steps));
+        }
     }
 }
 

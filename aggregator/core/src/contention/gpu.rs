@@ -21,8 +21,9 @@ use berth::SeriesId;
 use crate::{
     contention::{
         decompose::{Held, Split},
-        stall::{self, Window},
+        stall,
         step::Step,
+        window::Window,
     },
     frame::GpuUse,
     who::ContainerKey,
@@ -111,21 +112,23 @@ impl Hold<'_> {
 /// Its wait for GPU time; `None` where it uses no GPU, or its use is not known. Of several GPUs it is that of
 /// the one on which it fares worst: who parts a request among them waits for the slowest, and where each
 /// serves requests of its own, it holds for those.
-pub(crate) fn time(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.whole.container(victim)?;
-    let holds = window.gpus.0.iter().filter_map(|gpu| gpu.hold(victim));
+pub(crate) fn time(window: &Window<'_>) -> Option<Split> {
+    let own = window.own()?;
+    let victim = own.key;
+    let gpus = window.gpus();
+    let holds = gpus.0.iter().filter_map(|gpu| gpu.hold(victim));
     let worse = |a: &Hold<'_>, b: &Hold<'_>| {
         a.wait_per_run().total_cmp(&b.wait_per_run()).then_with(|| a.run.total_cmp(&b.run))
     };
     let worst = holds.max_by(worse)?;
-    let dt = window.whole.dt_nsec as f64;
+    let dt = window.moment().dt_nsec;
     let mut split = Split { work: worst.run * dt, ..stall::seen(own, worst.wait * dt) };
     if worst.wait <= 0.0 {
         return Some(split);
     }
     for (user, held) in worst.gpu.users.iter().filter(|(user, _)| **user != Some(victim)) {
         let nsec = held * worst.scale * dt;
-        match user.and_then(|key| window.whole.container(key)) {
+        match user.and_then(|key| window.whole().container(key)) {
             Some(other) => {
                 let who = other.who.clone();
                 split.others.push(Held { key: other.key, who, nsec, fair_nsec: 0.0 });

@@ -4,8 +4,7 @@
 //! `full` is the time in which none of its tasks ran although one wanted to (`psi_group_change` in
 //! kernel/sched/psi.c): somebody else had its CPU then, or a quota stopped it. On several CPUs it is a mean
 //! over those that the model uses, so that of a wait on one of them only a part is seen, never more than
-//! there was. A reading lies in the second before it, which is in this window or in the one before, so the
-//! wait is shared out by who held the CPUs in both. Deliberately absent: what its own threads wait for each
+//! there was. Deliberately absent: what its own threads wait for each
 //! other, which without them cannot be told from what they wait for others; and a stop that no counter
 //! shows, because who held a CPU is not known to the moment.
 
@@ -14,27 +13,21 @@ use berth::usage::ThreadUse;
 use crate::{
     contention::{
         decompose::{self, Split},
-        stall::Window,
+        window::Window,
     },
     frame::ContainerUse,
-    who::ContainerKey,
 };
 
 const NSEC_PER_USEC: u64 = 1_000;
 
 /// Its wait; `None` where the kernel keeps no pressure for it.
-pub(crate) fn cpu(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.whole.container(victim)?;
-    let waited = own.pressure?.cpu_full_usec;
-    let both = window.with_before.container(victim)?;
-    let mut split = decompose::split(&window.with_before, both, waits(both, window.cpus(victim)));
+pub(crate) fn cpu(window: &Window<'_>) -> Option<Split> {
+    let own = window.own()?;
+    own.pressure?;
+    let mut split = decompose::split(window.whole(), own, waits(own, window.cpus()));
     let inferred = split.throttled - split.throttled_seen;
     split.throttled -= inferred;
     split.unowned += inferred;
-    let part = if split.wait > 0.0 { nsec(waited) as f64 / split.wait } else { 0.0 };
-    split.scale_wait(part);
-    split.quotas = own.quotas.unwrap_or_default();
-    split.usage = own.usage_nsec as f64;
     split.work = split.usage;
     // Of its threads: what is told of them is how few were seen.
     split.run = own.threads.map_or(0.0, |threads| threads.run_nsec as f64);

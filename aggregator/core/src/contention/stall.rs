@@ -1,25 +1,16 @@
 //! What a model waits for besides CPU time: memory that must be reclaimed, and block I/O.
 //!
-//! Both come from pressure files, which are read once a second, so steps are laid together into windows of
-//! about one. R is the CPU time of the cgroup. Pressure tells how long, never because of whom: that is
+//! Both come from pressure files. R is the CPU time of the cgroup. Pressure tells how long, never because of whom: that is
 //! read from the model's own limit, from what others took of the node's memory, and from what each read
 //! and wrote. Deliberately absent: what a model waits for its own reads, which is its work.
-
-use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     contention::{
         decompose::{Held, Split},
-        gpu::Gpus,
-        step::Step,
+        window::Window,
     },
     frame::ContainerUse,
-    who::ContainerKey,
 };
-
-/// Each file is read once in so long. Reads jitter, so a window may hold none or two of a file; whoever
-/// reads windows means them over several.
-const WINDOW: Duration = Duration::from_millis(980);
 
 const NSEC_PER_USEC: f64 = 1e3;
 
@@ -37,88 +28,23 @@ const PAGE_BYTES: f64 = 4096.0;
 /// as long.
 const BYTES_PER_OPERATION: f64 = 16.0 * 1024.0;
 
-/// About a second of one node.
-#[derive(Debug, Clone)]
-pub(crate) struct Window {
-    pub(crate) whole: Step,
-    /// With the window before it; complete when it is.
-    pub(crate) with_before: Step,
-    pub(crate) gpus: Gpus,
-    /// By how much the memory of each grew since the window before.
-    grown_bytes: BTreeMap<ContainerKey, f64>,
-}
-
-impl Window {
-    pub(crate) fn of(step: &Step) -> Self {
-        Self {
-            whole: step.clone(),
-            with_before: step.clone(),
-            gpus: Gpus::default().and(step),
-            grown_bytes: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn and(self, step: &Step) -> Self {
-        Self { whole: self.whole.and(step), gpus: self.gpus.and(step), ..self }
-    }
-
-    /// CPUs that the container may run on.
-    pub(crate) fn cpus(&self, container: ContainerKey) -> f64 {
-        let listed = self.whole.container(container).and_then(|container| container.cpus.as_deref());
-        let all = self.whole.node.map_or(1.0, |node| node.cpus);
-        listed.map_or(all, |cpus| (cpus.len() as f64).min(all))
-    }
-}
-
-/// Lays steps together into windows.
-#[derive(Debug, Default)]
-pub(crate) struct Windows {
-    filling: Option<Window>,
-    last: Option<Step>,
-    /// Anonymous memory and page cache of each at the end of the window before.
-    held_bytes: BTreeMap<ContainerKey, f64>,
-}
-
-impl Windows {
-    /// Gives the window that this step completes.
-    pub(crate) fn add(&mut self, step: &Step) -> Option<Window> {
-        let mut window = match self.filling.take() {
-            None => Window::of(step),
-            Some(before) => before.and(step),
-        };
-        if u128::from(window.whole.dt_nsec) >= WINDOW.as_nanos() {
-            let held = |of: &ContainerUse| {
-                of.reclaim
-                    .map(|reclaim| (of.key, reclaim.anon_bytes.saturating_add(reclaim.file_bytes) as f64))
-            };
-            let now: BTreeMap<ContainerKey, f64> = window.whole.containers.iter().filter_map(held).collect();
-            let grown = |(key, bytes): (&ContainerKey, &f64)| {
-                self.held_bytes.get(key).map(|before| (*key, (bytes - before).max(0.0)))
-            };
-            window.grown_bytes = now.iter().filter_map(grown).collect();
-            self.held_bytes = now;
-            let before = self.last.replace(window.whole.clone());
-            window.with_before = before.map_or_else(|| window.whole.clone(), |step| step.and(&window.whole));
-            return Some(window);
-        }
-        self.filling = Some(window);
-        None
-    }
-}
-
 /// Its wait for memory; `None` where the kernel keeps no pressure for it.
-pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.whole.container(victim)?;
+pub(crate) fn memory(window: &Window<'_>) -> Option<Split> {
+    let own = window.own()?;
     let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
     let limit_hits = own.reclaim.map_or(0, |reclaim| reclaim.limit_hits);
     let mut split = Split { limit_hits, ..seen(own, wait) };
     // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
     if is_at_limit(own) {
         split.own = wait;
-    } else if window.whole.available_bytes.is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
+    } else if window.available_bytes().is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
         // What was taken from the victim and is read again is the harm, and not its cause.
-        let grown = window.grown_bytes.get(&victim).copied().unwrap_or_default();
-        hand_out(&mut split, wait, &others(window, victim, |other| bytes_taken(window, other)), grown);
+        hand_out(
+            &mut split,
+            wait,
+            &others(window, own, |other| bytes_taken(window, other)),
+            window.grown_bytes(own),
+        );
     } else {
         // There is no shortage to be seen, so nobody can be said to have made it.
         split.wait = 0.0;
@@ -128,11 +54,11 @@ pub(crate) fn memory(window: &Window, victim: ContainerKey) -> Option<Split> {
 
 /// Its wait for block I/O, as far as others read and wrote; on which devices is not known. `None` where it
 /// is not accounted.
-pub(crate) fn io(window: &Window, victim: ContainerKey) -> Option<Split> {
-    let own = window.whole.container(victim)?;
+pub(crate) fn io(window: &Window<'_>) -> Option<Split> {
+    let own = window.own()?;
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
     let own_bytes = own.io.map(|_| bytes_moved(own))?;
-    let moved = others(window, victim, bytes_moved);
+    let moved = others(window, own, bytes_moved);
     let foreign: f64 = moved.iter().map(|(_, bytes)| bytes).sum();
     let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
     let mut split = seen(own, wait);
@@ -153,11 +79,11 @@ fn is_at_limit(own: &ContainerUse) -> bool {
 
 /// What it took of the node's memory in the window: by how much it grew, pages that it faulted in again, and
 /// those that it had to make room for. The kernel stalls who needs a page next, seldom who took most.
-fn bytes_taken(window: &Window, of: &ContainerUse) -> f64 {
+fn bytes_taken(window: &Window<'_>, of: &ContainerUse) -> f64 {
     let thrashed = of.reclaim.map_or(0.0, |reclaim| {
         (reclaim.refaults.saturating_add(reclaim.direct_reclaim_pages)) as f64 * PAGE_BYTES
     });
-    thrashed + window.grown_bytes.get(&of.key).copied().unwrap_or_default()
+    thrashed + window.grown_bytes(of)
 }
 
 fn bytes_moved(of: &ContainerUse) -> f64 {
@@ -168,12 +94,12 @@ fn bytes_moved(of: &ContainerUse) -> f64 {
 }
 
 /// Who else did something, and how much of it.
-fn others(
-    window: &Window,
-    victim: ContainerKey,
+fn others<'a>(
+    window: &'a Window<'_>,
+    own: &ContainerUse,
     amount: impl Fn(&ContainerUse) -> f64,
-) -> Vec<(&ContainerUse, f64)> {
-    let others = window.whole.containers.iter().filter(|other| other.key != victim);
+) -> Vec<(&'a ContainerUse, f64)> {
+    let others = window.whole().containers.iter().filter(|other| other.key != own.key);
     others.map(|other| (other, amount(other))).filter(|(_, amount)| *amount > 0.0).collect()
 }
 

@@ -232,7 +232,7 @@ fn join(before: Frame, after: Frame) -> Frame {
 }
 
 /// Amounts are added, gauges are the later ones.
-fn joined(before: &ContainerUse, after: ContainerUse) -> ContainerUse {
+pub(crate) fn joined(before: &ContainerUse, after: ContainerUse) -> ContainerUse {
     ContainerUse {
         usage_nsec: before.usage_nsec.saturating_add(after.usage_nsec),
         threads: both(before.threads, after.threads, ThreadUse::and),

@@ -5,7 +5,7 @@
 //! seen, else by its pressure file. That, memory, block I/O and time on a GPU are followed as often as they
 //! are read.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     contention::{
@@ -14,11 +14,11 @@ use crate::{
         gpu,
         history::TOLD_OVER,
         part::Part,
-        pressure,
-        stall::{self, Window},
+        pressure, stall,
         step::Step,
         track::Track,
         verdict,
+        window::{Window, Windows},
     },
     time::AxisNsec,
     who::{ContainerKey, WhoRef},
@@ -43,6 +43,7 @@ pub(crate) struct Victim {
     /// Speaks while its threads are not seen.
     cpu_by_pressure: Track,
     is_blind: bool,
+    windows: Windows,
     memory: Track,
     io: Track,
     gpu_time: Track,
@@ -57,6 +58,7 @@ impl Victim {
             cpu: track(Resource::Cpu, Tier::Threads),
             cpu_by_pressure: track(Resource::Cpu, Tier::Pressure),
             is_blind: false,
+            windows: Windows::of(key),
             memory: track(Resource::Memory, Tier::Pressure),
             io: track(Resource::Io, Tier::Pressure),
             gpu_time: track(Resource::GpuTime, Tier::Usage),
@@ -84,17 +86,24 @@ impl Victim {
         None
     }
 
-    /// Takes in the newest window of what is read once a second. What is not known of it any more, because a
-    /// file is gone or a process has left the GPU, can not be said to go on.
-    pub(crate) fn push_window(&mut self, node: &str, window: &Window) -> Vec<Episode> {
-        let moment = window.whole.moment();
+    /// Takes in what the newest of these steps says of what is read once a second, if it does; they are the
+    /// last ones, oldest first.
+    pub(crate) fn look_back(&mut self, node: &str, steps: &VecDeque<Step>) -> Vec<Episode> {
+        let window = self.windows.next(steps);
+        window.map(|window| self.push_window(node, &window)).unwrap_or_default()
+    }
+
+    /// What is not known of it any more, because a file is gone or a process has left the GPU, can not be said
+    /// to go on.
+    fn push_window(&mut self, node: &str, window: &Window<'_>) -> Vec<Episode> {
+        let moment = window.moment();
         let mut told = Vec::from_iter(self.look(node, moment.at));
-        let by_pressure = pressure::cpu(window, self.key).filter(|_| self.is_blind);
+        let by_pressure = self.is_blind.then(|| pressure::cpu(window)).flatten();
         let splits = [
             (&mut self.cpu_by_pressure, by_pressure),
-            (&mut self.memory, stall::memory(window, self.key)),
-            (&mut self.io, stall::io(window, self.key)),
-            (&mut self.gpu_time, gpu::time(window, self.key)),
+            (&mut self.memory, stall::memory(window)),
+            (&mut self.io, stall::io(window)),
+            (&mut self.gpu_time, gpu::time(window)),
         ];
         for (track, split) in splits {
             if let Some(split) = split {

@@ -30,8 +30,9 @@ fn second(gpus: impl Fn(u64) -> Vec<GpuUse>) -> Option<Split> {
         step.gpus = gpus(tick);
         step
     };
-    let window = (1..10).fold(Window::of(&step(0)), |window, tick| window.and(&step(tick)));
-    let split = time(&window, key(1));
+    let steps: Vec<Step> = (0..10).map(step).collect();
+    let window = Window::new(key(1), steps.iter().collect(), None)?;
+    let split = time(&window);
     if let Some(split) = &split {
         let parts = split.unowned + split.others.iter().map(|held| held.nsec).sum::<f64>();
         assert!((parts - split.wait).abs() < 1.0, "the parts sum to the whole: {split:?}");
