@@ -15,9 +15,9 @@ const SILENT_TICKS: usize = 20;
 /// What is read of one thread: enough that a time counted twice stands far above `LATE_NSEC`.
 const READ_NSEC: u64 = 1_000_000_000;
 
-/// The kernel adds to a running thread's time at a switch and at its tick (10 ms at the slowest), and a host may
-/// hold the CPU and its tick back for some more: so much may have run before the first reading began and be
-/// counted in it.
+/// The kernel adds to a running thread's time at a switch and at its tick (10 ms at the slowest), and a
+/// host may hold the CPU and its tick back for some more: so much may have run before the first reading
+/// began and be counted in it.
 const LATE_NSEC: u64 = 100_000_000;
 
 async fn ask(talk: &Conversation, known: &Known, container: &str, raw_threads: bool) {

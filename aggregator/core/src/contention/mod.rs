@@ -4,10 +4,10 @@
 //! the CPUs (`rivals` says who that can be, `presence` for how long each was there), `concurrency` tells
 //! the model's own load from it, `cusum` raises the alarm, `severity` says whether it is felt, `account`
 //! adds up what was felt, `slowdown` and `verdict` say what it means, `track` keeps the episode of one
-//! model and resource. `window` is the second that a reading of pressure files speaks of; in it `stall` does
-//! for memory and I/O what `decompose` does for CPU time, `gpu` for time on a GPU, and `pressure` for CPU time
-//! where few threads can be read. All that it takes is an [`Input`], so that it can be recorded and
-//! [`Replay`]ed; a [`Part`] can be left out, to show what it gains.
+//! model and resource. `window` is the second that a reading of pressure files speaks of; in it `stall`
+//! does for memory and I/O what `decompose` does for CPU time, `gpu` for time on a GPU, and `pressure`
+//! for CPU time where few threads can be read. All that it takes is an [`Input`], so that it can be
+//! recorded and [`Replay`]ed; a [`Part`] can be left out, to show what it gains.
 
 mod account;
 mod concurrency;

@@ -1,8 +1,9 @@
 //! What a model waits for besides CPU time: memory that must be reclaimed, and block I/O.
 //!
-//! Both come from pressure files. R is the CPU time of the cgroup. Pressure tells how long, never because of whom: that is
-//! read from the model's own limit, from what others took of the node's memory, and from what each read
-//! and wrote. Deliberately absent: what a model waits for its own reads, which is its work.
+//! Both come from pressure files. R is the CPU time of the cgroup. Pressure tells how long, never because
+//! of whom: that is read from the model's own limit, from what others took of the node's memory, and from
+//! what each read and wrote. Deliberately absent: what a model waits for its own reads, which is its
+//! work.
 
 use crate::{
     contention::{

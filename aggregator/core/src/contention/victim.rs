@@ -93,8 +93,8 @@ impl Victim {
         window.map(|window| self.push_window(node, &window)).unwrap_or_default()
     }
 
-    /// What is not known of it any more, because a file is gone or a process has left the GPU, can not be said
-    /// to go on.
+    /// What is not known of it any more, because a file is gone or a process has left the GPU, can not be
+    /// said to go on.
     fn push_window(&mut self, node: &str, window: &Window<'_>) -> Vec<Episode> {
         let moment = window.moment();
         let mut told = Vec::from_iter(self.look(node, moment.at));

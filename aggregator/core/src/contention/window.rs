@@ -1,10 +1,10 @@
 //! About a second of one model: the steps that a reading of its pressure files speaks of.
 //!
-//! The agent reads each file once a second, at another moment for each container, and what a reading says lies
-//! in the second before it. So a model's window ends with the step in which its files moved: it holds that
-//! second and no other, and what it says is heard at once. Invariant: each step is in exactly one window.
-//! Deliberately absent: windows of the node. They end between two readings, half a second late on average, and
-//! hold none or two where reads jitter.
+//! The agent reads each file once a second, at another moment for each container, and what a reading says
+//! lies in the second before it. So a model's window ends with the step in which its files moved: it
+//! holds that second and no other, and what it says is heard at once. Invariant: each step is in exactly
+//! one window. Deliberately absent: windows of the node. They end between two readings, half a second
+//! late on average, and hold none or two where reads jitter.
 
 use std::{cell::OnceCell, collections::VecDeque, time::Duration};
 
