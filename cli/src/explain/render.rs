@@ -1,10 +1,14 @@
-//! An episode as about ten lines: what, how much, from whom, when, how sure, and what to do.
+//! An episode as about ten lines, at most thirteen: what, how much, from whom, when, how sure, and what to
+//! do.
 
 use berth::wire::{Cause, Resource, Tier, Verdict};
 
 use crate::text::{self, Page};
 use crate::view::word::Word;
 use crate::view::{Episode, Share, Time};
+
+/// Causes that have a line each; `-o json` has them all.
+const SHARES_SHOWN: usize = 3;
 
 /// Characters of a bar that stands for the whole wait.
 const BAR: u8 = 20;
@@ -58,24 +62,28 @@ fn shares(page: &mut Page, episode: &Episode) {
     if shares.is_empty() {
         page.line("waits for", "nothing that could be told apart");
     }
-    for (index, share) in shares.iter().enumerate() {
-        let label = if index == 0 { "waits for" } else { "" };
+    // One that is left takes no more room by its own name.
+    let shown = if shares.len() == SHARES_SHOWN + 1 { shares.len() } else { shares.len().min(SHARES_SHOWN) };
+    let (shown, rest) = shares.split_at(shown);
+    for (index, share) in shown.iter().enumerate() {
         let who = share.who.as_ref().map(|who| format!(" ({}, {})", who.name(), who.role.word()));
-        let text = format!(
-            "{:>5} {:<width$} {}{}",
-            text::percent(share.share),
-            bar(share.share),
-            cause(episode, share),
-            who.unwrap_or_default(),
-            width = usize::from(BAR),
-        );
-        page.line(label, &text);
+        let whose = format!("{}{}", cause(episode, share), who.unwrap_or_default());
+        page.line(if index == 0 { "waits for" } else { "" }, &part(share.share, &whose));
     }
+    if !rest.is_empty() {
+        let together = rest.iter().map(|share| share.share).sum();
+        page.line("", &part(together, &format!("{} more; -o json has all", rest.len())));
+    }
+}
+
+fn part(share: f64, whose: &str) -> String {
+    format!("{:>5} {:<width$} {whose}", text::percent(share), bar(share), width = usize::from(BAR))
 }
 
 fn cause<'a>(episode: &Episode, share: &'a Share) -> &'a str {
     match (episode.resource, share.cause) {
-        (Resource::Memory, Cause::Self_) => "own memory limit",
+        (Resource::Memory, Cause::Self_) if episode.verdict == Verdict::MemoryOwnLimit => "own memory limit",
+        (Resource::Memory, Cause::Self_) => "what it takes itself",
         (Resource::Memory, Cause::Unowned) => "nobody seen",
         (Resource::GpuTime, Cause::Unowned) => "work of no pod that is known",
         _ => text::cause(share),
@@ -146,6 +154,9 @@ fn meaning(episode: &Episode) -> &'static str {
         Verdict::SelfThrottled => {
             "it waits for a CPU limit above it, its pod's or its class's, not for a neighbour"
         }
+        Verdict::SelfOversubscribed if episode.resource == Resource::Memory => {
+            "it takes the memory of its node itself, and waits for what is reclaimed"
+        }
         Verdict::SelfOversubscribed => "its own threads wait for each other",
         Verdict::OverEntitlement => {
             "it has as much CPU for its request as the pods beside it have for theirs, and needs more"
@@ -154,6 +165,9 @@ fn meaning(episode: &Episode) -> &'static str {
         Verdict::Hypervisor => "the machine under its node gives the node too little time",
         Verdict::Unowned if episode.resource == Resource::GpuTime => {
             "work of no pod that is known holds the GPU that it works on, which is never free"
+        }
+        Verdict::Unowned if episode.resource == Resource::Memory => {
+            "its node is short of memory, and no pod was seen to take it"
         }
         Verdict::Unowned => "it waits for work on the node that is in no sampled cgroup",
         Verdict::Mixed => "several causes; the shares say how much each",
@@ -183,18 +197,38 @@ fn next(episode: &Episode) -> &'static str {
         Verdict::Neighbour | Verdict::Mixed if episode.resource == Resource::GpuTime => {
             "give it a GPU or a MIG instance of its own, or fewer to share with; `berth advise` deals with CPUs only"
         }
+        Verdict::Neighbour | Verdict::Mixed if episode.resource != Resource::Cpu => {
+            "move them to another node, or limit what they take; `berth advise` deals with CPUs only"
+        }
+        Verdict::Mixed if episode.shares.iter().all(|share| share.who.is_none()) => {
+            "mend what has the largest share first; moving neighbours would not help"
+        }
         Verdict::Neighbour | Verdict::Mixed => "`berth advise` says what to move, and how to take it back",
         Verdict::SelfThrottled if is_throttled_by_pod(episode) => {
             "raise or remove the CPU limit of its pod (its own, or the sum of its containers'); moving neighbours would not help"
         }
-        Verdict::SelfThrottled => "raise or remove its CPU limit; moving neighbours would not help",
+        Verdict::SelfThrottled if has_own_cpu_limit(episode) => {
+            "raise or remove its CPU limit; moving neighbours would not help"
+        }
+        Verdict::SelfThrottled => {
+            "raise or remove the CPU limit above it, its pod's or its class's; moving neighbours would not help"
+        }
         Verdict::SliceThrottled => {
             "raise or remove the CPU limit above its pod, on the node: cpu.max of its class, of kubepods, or of another slice"
+        }
+        Verdict::SelfOversubscribed if episode.resource == Resource::Memory => {
+            "give it a node with more memory, or less to hold; moving neighbours would not help"
         }
         Verdict::SelfOversubscribed => "give it fewer threads or more CPU; moving neighbours would not help",
         Verdict::OverEntitlement => "raise its CPU request to what it uses; `berth top` shows that",
         Verdict::MemoryOwnLimit => "raise its memory limit",
         Verdict::Hypervisor => "move the node to a quieter machine, or ask whoever runs that machine",
+        Verdict::Unowned if episode.resource == Resource::Memory => {
+            "look on the node for who holds its memory outside of pods: `ps -eo rss,comm --sort=-rss`"
+        }
+        Verdict::Unowned if episode.resource == Resource::Io => {
+            "look on the node for who else uses its devices: `iostat -x 1`"
+        }
         Verdict::Unowned => "look on the node for work outside of pods: `ps -eo pcpu,comm --sort=-pcpu`",
         Verdict::Nobody => "nothing",
         Verdict::Unspecified => "update berth",
@@ -210,6 +244,31 @@ mod tests {
     #[test]
     fn an_episode_reads_as_about_ten_lines() {
         insta::assert_snapshot!(episode(&Episode::from(crate::view::sample::episode())));
+        let share = |share| wire::Share { cause: Cause::Steal.into(), who: None, share };
+        let shares = [0.4, 0.2, 0.1].into_iter().chain([0.03; 10]).map(share).collect();
+        let page = episode(&Episode::from(wire::Episode { shares, ..crate::view::sample::episode() }));
+        assert!(page.contains("30 % ######               10 more; -o json has all"), "{page}");
+        assert_eq!(page.lines().count(), 13, "{page}");
+    }
+
+    #[test]
+    fn what_is_next_fits_the_resource_and_the_causes() {
+        let of = |verdict: Verdict, resource: Resource, cause: Cause| {
+            let shares = vec![wire::Share { cause: cause.into(), who: None, share: 1.0 }];
+            let (verdict, resource) = (verdict.into(), resource.into());
+            let told = wire::Episode { verdict, resource, shares, ..crate::view::sample::episode() };
+            episode(&Episode::from(told))
+        };
+        let memory = of(Verdict::Neighbour, Resource::Memory, Cause::Culprit);
+        assert!(memory.contains("deals with CPUs only"), "{memory}");
+        let unowned = of(Verdict::Unowned, Resource::Memory, Cause::Unowned);
+        assert!(unowned.contains("--sort=-rss") && !unowned.contains("pcpu"), "{unowned}");
+        let grown = of(Verdict::SelfOversubscribed, Resource::Memory, Cause::Self_);
+        assert!(grown.contains("what it takes itself") && !grown.contains("limit"), "{grown}");
+        let irq = of(Verdict::Mixed, Resource::Cpu, Cause::Irq);
+        assert!(!irq.contains("berth advise"), "{irq}");
+        let above = of(Verdict::SelfThrottled, Resource::Cpu, Cause::Throttle);
+        assert!(above.contains("limit above it") && !above.contains("its CPU limit;"), "{above}");
     }
 
     #[test]
@@ -220,6 +279,7 @@ mod tests {
             resource: Resource::GpuTime.into(),
             slowdown: Some(estimate),
             added_wait_msec_per_cpu_sec: 3_000.0,
+            severity: wire::Severity::Transient.into(),
             confidence: wire::Confidence::Possible.into(),
             tier: Tier::Usage.into(),
             evidence: vec![evidence("gpu_msec_per_sec", 250.0), evidence("wait_msec_per_sec", 750.0)],
@@ -238,7 +298,8 @@ mod tests {
         let throttled = |causes: [(Cause, f64); 2], verdict: Verdict| {
             let share = |(cause, share): (Cause, f64)| wire::Share { cause: cause.into(), who: None, share };
             let shares = causes.map(share).into();
-            let sample = crate::view::sample::episode();
+            let mut sample = crate::view::sample::episode();
+            sample.evidence.push(wire::Evidence { name: "cpu_limit_millicpu".to_owned(), value: 300.0 });
             episode(&Episode::from(wire::Episode { verdict: verdict.into(), shares, ..sample }))
         };
         let pod = throttled([(Cause::PodThrottle, 0.8), (Cause::Throttle, 0.2)], Verdict::SelfThrottled);

@@ -96,7 +96,7 @@ fn show(episode: &contention::Episode, output: &Output) -> std::io::Result<()> {
     }
 }
 
-/// What the file holds is the person's to mend; what cannot be read is the machine's.
+/// Which file, and what it holds, is the person's to mend.
 fn refused(error: TraceError) -> Failure {
     match error {
         TraceError::Io { path, source } => {

@@ -57,8 +57,8 @@ pub(crate) struct Account {
     pub(crate) others: BTreeMap<ContainerKey, Other>,
     /// Others that found no room.
     pub(crate) rest: f64,
-    /// The part of `throttled` that the quota's own counters say; the rest had no other reason.
-    pub(crate) throttled_seen: f64,
+    /// The part of `own` that it waited at its memory limit.
+    at_memory_limit: f64,
     pub(crate) limit_hits: u64,
     pub(crate) cpu_limit_millicpu: Option<u64>,
     pub(crate) quotas: QuotaUse,
@@ -86,11 +86,16 @@ impl Account {
         self.upto = from.max(until);
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_wait(mut self, nsec: f64) -> Self {
+        self.blocks.add(Span { dt: 1e9, wait: nsec, ..Span::default() });
+        self
+    }
+
     fn add(&mut self, tick: &Tick) {
         let split = &tick.split;
         self.blocks.add(tick.span());
         self.throttled += split.throttled;
-        self.throttled_seen += split.throttled_seen;
         self.own += split.own;
         self.irq += split.irq;
         self.steal += split.steal;
@@ -109,6 +114,7 @@ impl Account {
                 self.rest += held.nsec;
             }
         }
+        self.at_memory_limit += if split.at_memory_limit { split.own } else { 0.0 };
         self.limit_hits = self.limit_hits.saturating_add(split.limit_hits);
         self.cpu_limit_millicpu = split.cpu_limit_millicpu.or(self.cpu_limit_millicpu);
         self.quotas = self.quotas.and(split.quotas);
@@ -180,6 +186,11 @@ impl Account {
     pub(crate) fn has_its_due(&self) -> bool {
         let fair = self.fair_nsec();
         fair > 0.0 && self.usage >= DUE * fair && self.blocks.is_saturated()
+    }
+
+    /// Most of what it made itself wait, it waited at its memory limit.
+    pub(crate) fn is_at_memory_limit(&self) -> bool {
+        self.at_memory_limit > self.own / 2.0
     }
 
     /// What could be seen of it by who reads `tier`.

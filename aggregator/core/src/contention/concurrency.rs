@@ -12,7 +12,7 @@
 //! other up as they would have. So the time for which it stops them is left out of both, and all of it is
 //! harm: models that three requests reach at once were told 2.4 times their slowdown before.
 
-use crate::contention::decompose::Split;
+use crate::contention::decompose::{Foreign, Held, Split};
 
 /// From this use of what it could have on, it is oversubscribed. A queue of requests that come at random
 /// is ten times as slow as its server by then.
@@ -72,26 +72,42 @@ impl Sums {
         (load < FULL * left).then(|| (left - load) / (1.0 - load))
     }
 
-    /// Takes the ordinary part of the own wait for work, and lays the rest on who took the CPU.
-    pub(crate) fn settle(self, split: &mut Split) {
+    /// Takes the ordinary part of the own wait for work, and lays the rest on who took the CPU meanwhile:
+    /// what queued up behind one who has just left is not the doing of who came since.
+    pub(crate) fn settle<'a>(self, split: &mut Split, recent: impl Iterator<Item = &'a Foreign> + Clone) {
         let Some(ordinary) = self.ordinary_part() else { return };
-        let foreign = split.wait - split.throttled - split.own;
-        // Where nobody was in the way in this step, all of it is ordinary.
+        let foreign = recent.clone().map(Foreign::nsec).sum::<f64>();
+        // Where nobody was in the way, all of it is ordinary.
         let ordinary = if foreign > 0.0 { split.own * ordinary } else { split.own };
-        let scale = if foreign > 0.0 { (foreign + split.own - ordinary) / foreign } else { 0.0 };
+        let caused = split.own - ordinary;
         split.work += ordinary;
         split.wait -= ordinary;
         split.own = 0.0;
-        for part in [&mut split.irq, &mut split.steal, &mut split.unowned] {
-            *part *= scale;
+        if caused > 0.0 {
+            recent.for_each(|part| charge(split, part, caused / foreign));
         }
-        split.others.iter_mut().for_each(|held| held.nsec *= scale);
+    }
+}
+
+/// Lays on each of `foreign` so much for each nanosecond that it held.
+fn charge(split: &mut Split, foreign: &Foreign, times: f64) {
+    split.irq += foreign.irq * times;
+    split.steal += foreign.steal * times;
+    split.unowned += foreign.unowned * times;
+    for held in &foreign.others {
+        let nsec = held.nsec * times;
+        // Both are by rising key.
+        match split.others.binary_search_by_key(&held.key, |known| known.key) {
+            Ok(at) => split.others[at].nsec += nsec,
+            Err(at) => split.others.insert(at, Held { nsec, fair_nsec: 0.0, ..held.clone() }),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contention::fixtures::{key, who};
 
     fn step(run: f64, own: f64, foreign: f64) -> Split {
         let wait = own + foreign;
@@ -100,7 +116,7 @@ mod tests {
 
     fn settled(of: &Split) -> Split {
         let mut split = of.clone();
-        Sums::of(of).settle(&mut split);
+        Sums::of(of).settle(&mut split, [Foreign::of(of)].iter());
         assert!((split.work + split.wait - (of.run + of.wait)).abs() < 1e-9, "nothing is lost");
         let parts = split.own + split.unowned + split.throttled;
         assert!((parts - split.wait).abs() < 1e-9, "and the parts sum to the whole");
@@ -136,6 +152,28 @@ mod tests {
         let split = settled(&under_limit(100.0, 20.0, 10.0));
         assert!((split.throttled - 100.0).abs() < 1e-9, "what a neighbour causes is not laid on the limit");
         assert!(split.unowned > 10.0 && split.own.abs() < 1e-9, "{split:?}");
+    }
+
+    #[test]
+    fn what_queued_up_behind_one_who_has_left_is_not_laid_on_a_bystander() {
+        let held = |number: u32, nsec| {
+            let name = format!("suspect-{number}");
+            Held { key: key(number), who: who(&name, &name), nsec, fair_nsec: 0.0 }
+        };
+        let beside = |run: f64, own: f64, others: Vec<Held>| {
+            let foreign: f64 = others.iter().map(|held| held.nsec).sum();
+            Split { wait: own + foreign, unowned: 0.0, others, ..step(run, own, 0.0) }
+        };
+        // A holds the CPU in one step, a bystander a little of it in both.
+        let first = beside(39.0, 25.0, vec![held(1, 60.0), held(2, 1.0)]);
+        let second = beside(50.0, 30.0, vec![held(2, 1.0)]);
+        let recent = [Foreign::of(&second), Foreign::of(&first)];
+        let mut split = second.clone();
+        Sums::of(&first).with(Sums::of(&second)).settle(&mut split, recent.iter());
+        let told = |number| split.others.iter().find(|held| held.key == key(number)).unwrap().nsec;
+        assert!(told(2) > 1.0 && told(2) < 0.1 * told(1), "{split:?}");
+        assert!((split.work + split.wait - (second.run + second.wait)).abs() < 1e-9, "nothing is lost");
+        assert!((told(1) + told(2) - split.wait).abs() < 1e-9, "and the parts sum to the whole");
     }
 
     #[test]

@@ -14,9 +14,6 @@ use crate::{
 /// with would be noise, and the wait has a reason that was not seen.
 const HELD_AT_LEAST_CPUS: f64 = 0.02;
 
-/// A wait of this part of a step, for nobody, is no accident of waking up.
-const STOPPED_AT_LEAST_CPUS: f64 = 0.05;
-
 /// One victim in one step, in nanoseconds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Split {
@@ -37,8 +34,6 @@ pub(crate) struct Split {
     /// The part of it that makes no request take longer.
     pub(crate) spared: f64,
     pub(crate) throttled: f64,
-    /// The part of it that the quota's counters say.
-    pub(crate) throttled_seen: f64,
     /// Held by its own other threads.
     pub(crate) own: f64,
     pub(crate) irq: f64,
@@ -48,7 +43,9 @@ pub(crate) struct Split {
     pub(crate) cpu_limit_millicpu: Option<u64>,
     /// Whose quota stopped it, as heard of in this step, which may be one late.
     pub(crate) quotas: QuotaUse,
-    /// Charges that its own memory limit turned away.
+    /// Its memory limit made it wait for memory.
+    pub(crate) at_memory_limit: bool,
+    /// Charges that this limit turned away.
     pub(crate) limit_hits: u64,
     /// Held by each other container; those that held nothing are left out.
     pub(crate) others: Vec<Held>,
@@ -63,6 +60,26 @@ impl Split {
     /// The part of the wait in which others kept its CPUs busy.
     pub(crate) fn behind_others(&self) -> f64 {
         self.irq + self.unowned + self.others.iter().map(|held| held.nsec).sum::<f64>()
+    }
+}
+
+/// What others held of the CPUs, in nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Foreign {
+    pub(crate) irq: f64,
+    pub(crate) steal: f64,
+    pub(crate) unowned: f64,
+    pub(crate) others: Vec<Held>,
+}
+
+impl Foreign {
+    pub(crate) fn of(split: &Split) -> Self {
+        let Split { irq, steal, unowned, ref others, .. } = *split;
+        Self { irq, steal, unowned, others: others.clone() }
+    }
+
+    pub(crate) fn nsec(&self) -> f64 {
+        self.irq + self.steal + self.unowned + self.others.iter().map(|held| held.nsec).sum::<f64>()
     }
 }
 
@@ -121,7 +138,6 @@ pub(crate) fn split(step: &Step, container: &ContainerUse, threads: ThreadUse) -
         capacity: rivals.capacity_nsec().unwrap_or_default() * open_nsec(threads, dt) / dt,
         wait,
         throttled,
-        throttled_seen: throttled,
         cpu_limit_millicpu: container.limits.and_then(|limits| limits.cpu_millicpu),
         quotas: container.quotas.unwrap_or_default(),
         ..Split::default()
@@ -190,11 +206,8 @@ fn share_out(split: &mut Split, holders: Holders, contended: f64) {
     let Holders { open, own, irq, steal, unowned, others } = holders;
     let held = own + irq + steal + unowned + others.iter().map(|held| held.nsec).sum::<f64>();
     if held < HELD_AT_LEAST_CPUS * open {
-        // Nothing but a quota keeps who wants to run from a CPU that nobody uses; one that was just set,
-        // or stands above the container, may not have been read yet. A short wait is that of a CPU that
-        // wakes.
-        let stopped = split.node_seen && contended >= STOPPED_AT_LEAST_CPUS * open;
-        *if stopped { &mut split.throttled } else { &mut split.unowned } += contended;
+        // A CPU that wakes, or one that the kernel has not thought of: nobody was in the way.
+        split.unowned += contended;
         return;
     }
     let blame = |nsec: f64| contended * (nsec / held);

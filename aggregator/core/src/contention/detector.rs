@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same calls with the same values give the same episodes, byte for byte; no clock, no
 //! randomness but what derives from an episode's id or a step's time. Bounded: 2 s of steps for late news,
-//! 13 s of splits and one episode for each track of a model. Deliberately absent: learnt baselines,
+//! 17 s of splits and one episode for each track of a model. Deliberately absent: learnt baselines,
 //! regression, timing tests; each enters only with its gain on labelled runs.
 
 use std::{
@@ -98,7 +98,8 @@ impl Detector {
         }
     }
 
-    /// Starts over: the agent has, so its keys and ticks mean something else now. What was open is
+    /// Starts over: keys and ticks may mean something else now, and what is lost may have been the end of
+    /// what was open, or all of it. What was open is
     /// cleared, as [`Detector::step`] will tell.
     pub fn reset(&mut self, now: AxisNsec) {
         for seen in self.victims.values_mut() {

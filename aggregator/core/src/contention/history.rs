@@ -10,10 +10,10 @@ use crate::{
     contention::{
         concurrency::Sums,
         cusum::Cusum,
-        decompose::{Carry, Split, decompose},
+        decompose::{Carry, Foreign, Split, decompose},
         part::Part,
         slowdown::{Blocks, Span},
-        step::Step,
+        step::{STEP_SLACK, Step},
     },
     time::AxisNsec,
     who::ContainerKey,
@@ -26,8 +26,8 @@ pub(crate) const LATE_AT_MOST: Duration = Duration::from_secs(2);
 /// takes another's place is seen for what it is in half the time.
 pub(crate) const TOLD_OVER: Duration = Duration::from_secs(10);
 
-/// What is told, and the calm of up to 3 s after it, which is not.
-const KEPT: Duration = Duration::from_secs(13);
+/// What is told, and the calm after it, which is not: 7 s of what comes a little and often.
+const KEPT: Duration = Duration::from_secs(17);
 
 /// What is ordinary is told from a mean over this long: several requests, and short enough that a flood is
 /// noticed within a second.
@@ -39,9 +39,6 @@ const ORDINARY_OVER: Duration = Duration::from_millis(500);
 /// 0.17; elsewhere, beside three kinds of neighbours, it was 0.06 to 0.24. All are of requests of some
 /// milliseconds. Those that take much longer wake CPUs less often for the same work, and are spared less.
 const SPARED_OF_BUSY: f64 = 0.13;
-
-/// Steps jitter by some milliseconds; a window that ends within a step takes the whole step.
-pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
 
 /// Whether most of the threads are seen is told over this long: longer than a cgroup's CPU time lags.
 const SEEN_OVER: Duration = Duration::from_secs(1);
@@ -56,6 +53,13 @@ pub(crate) struct Moment {
     pub(crate) dt_nsec: f64,
 }
 
+/// A split before it was told which of the own wait is ordinary.
+#[derive(Debug, Clone, Default)]
+struct Raw {
+    sums: Sums,
+    foreign: Foreign,
+}
+
 /// One step of one victim.
 #[derive(Debug, Clone)]
 pub(crate) struct Tick {
@@ -65,7 +69,7 @@ pub(crate) struct Tick {
     pub(crate) dt_nsec: f64,
     pub(crate) split: Split,
     /// Before it was told which of the own wait is ordinary.
-    raw: Sums,
+    raw: Raw,
     /// After this step.
     carry: Carry,
     /// After this step.
@@ -74,7 +78,7 @@ pub(crate) struct Tick {
 
 impl Tick {
     /// After a step, of one reading or of several, with the CUSUM as it was before.
-    fn new(moment: Moment, is_one: bool, split: Split, raw: Sums, carry: Carry, mut cusum: Cusum) -> Self {
+    fn new(moment: Moment, is_one: bool, split: Split, raw: Raw, carry: Carry, mut cusum: Cusum) -> Self {
         let Moment { ordinal, start, at, dt_nsec } = moment;
         cusum.add(start, dt_nsec, is_one, split.work, split.wait);
         Self { ordinal, start, at, dt_nsec, split, raw, carry, cusum }
@@ -92,11 +96,13 @@ pub(crate) struct History {
     without: Option<Part>,
     ticks: VecDeque<Tick>,
     redo_from: Option<u64>,
+    /// After this step the alarm's sum was started over.
+    forgotten_at: Option<u64>,
 }
 
 impl History {
     pub(crate) fn new(without: Option<Part>) -> Self {
-        Self { without, ticks: VecDeque::new(), redo_from: None }
+        Self { without, ticks: VecDeque::new(), redo_from: None, forgotten_at: None }
     }
 
     /// Takes in the newest step, once the late news before it is worked in.
@@ -110,16 +116,21 @@ impl History {
     /// A step after those that are here.
     fn tick(&self, step: &Step, victim: ContainerKey, mut carry: Carry, cusum: Cusum) -> Option<Tick> {
         let mut split = decompose(step, victim, &mut carry)?;
-        let raw = Sums::of(&split);
-        let recent = |over: Duration| {
-            let ticks = self.ticks.iter().rev().take_while(|tick| step.at.since(tick.start) <= over);
-            ticks.fold(raw, |sums, tick| sums.with(tick.raw))
+        let raw = Raw { sums: Sums::of(&split), foreign: Foreign::of(&split) };
+        let before = |over: Duration| {
+            self.ticks
+                .iter()
+                .rev()
+                .take_while(move |tick| step.at.since(tick.start) <= over)
+                .map(|tick| &tick.raw)
         };
+        let recent = |over| before(over).fold(raw.sums, |sums, earlier| sums.with(earlier.sums));
         let sees_enough = recent(SEEN_OVER).are_of_most_threads();
         if !sees_enough && self.without != Some(Part::PressureFile) {
             split = Split::unseen(split.usage);
         } else if self.without != Some(Part::OwnLoad) {
-            recent(ORDINARY_OVER).settle(&mut split);
+            let foreign = before(ORDINARY_OVER).chain([&raw]).map(|raw| &raw.foreign);
+            recent(ORDINARY_OVER).settle(&mut split, foreign);
         }
         if self.without != Some(Part::Spared) {
             split.spared = SPARED_OF_BUSY * split.behind_others();
@@ -130,7 +141,7 @@ impl History {
     /// Takes in what no late news can change.
     pub(crate) fn push_split(&mut self, moment: Moment, split: Split) {
         let cusum = self.cusum();
-        self.ticks.push_back(Tick::new(moment, false, split, Sums::default(), Carry::default(), cusum));
+        self.ticks.push_back(Tick::new(moment, false, split, Raw::default(), Carry::default(), cusum));
         self.forget(moment.at);
     }
 
@@ -157,7 +168,10 @@ impl History {
             .unwrap_or_default();
         self.ticks.truncate(kept);
         for step in steps.iter().filter(|step| step.ordinal >= from && Some(step.ordinal) <= newest) {
-            if let Some(tick) = self.tick(step, victim, carry, cusum) {
+            if let Some(mut tick) = self.tick(step, victim, carry, cusum) {
+                if self.forgotten_at == Some(tick.ordinal) {
+                    tick.cusum = Cusum::default();
+                }
                 (carry, cusum) = (tick.carry, tick.cusum);
                 self.ticks.push_back(tick);
             }
@@ -168,6 +182,7 @@ impl History {
     pub(crate) fn forget_alarm(&mut self) {
         if let Some(newest) = self.ticks.back_mut() {
             newest.cusum = Cusum::default();
+            self.forgotten_at = Some(newest.ordinal);
         }
     }
 
@@ -223,5 +238,43 @@ impl History {
 
     pub(crate) fn ticks(&self) -> impl DoubleEndedIterator<Item = &Tick> {
         self.ticks.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        contention::fixtures::{key, suspect},
+        frame::ThreadUse,
+    };
+
+    /// A step in which the model waited for as long as it ran.
+    fn step(ordinal: u64) -> Step {
+        let mut model = suspect(1, 50_000_000);
+        model.threads =
+            Some(ThreadUse { run_nsec: 50_000_000, wait_nsec: 50_000_000, ..ThreadUse::default() });
+        let mut step = Step::for_test(100_000_000, None, vec![model, suspect(2, 50_000_000)]);
+        (step.ordinal, step.at) = (ordinal, AxisNsec((ordinal + 1) * 100_000_000));
+        step
+    }
+
+    #[test]
+    fn late_news_does_not_bring_back_an_alarm_that_had_its_episode() {
+        let (mut history, mut steps) = (History::new(None), VecDeque::new());
+        let mut push = |history: &mut History, ordinal| {
+            steps.push_back(step(ordinal));
+            history.push(steps.back().expect("it was just put there"), key(1));
+            steps.clone()
+        };
+        (0..4).for_each(|ordinal| drop(push(&mut history, ordinal)));
+        assert!(history.cusum().alarm().is_some());
+        history.forget_alarm();
+        let steps = push(&mut history, 4);
+        let before = history.cusum();
+        assert!(before.alarm().is_none());
+        history.mark(2);
+        history.redo(&steps, key(1));
+        assert_eq!(history.cusum(), before);
     }
 }

@@ -14,7 +14,8 @@ pub enum Input {
     Late(Late),
     /// What has changed, by this time?
     Step(AxisNsec),
-    /// The agent has started over.
+    /// What comes does not go on from what came: the agent has started over, or some of what it sent is
+    /// lost.
     Reset(AxisNsec),
 }
 

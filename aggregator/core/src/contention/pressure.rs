@@ -5,8 +5,7 @@
 //! kernel/sched/psi.c): somebody else had its CPU then, or a quota stopped it. On several CPUs it is a mean
 //! over those that the model uses, so that of a wait on one of them only a part is seen, never more than
 //! there was. Deliberately absent: what its own threads wait for each
-//! other, which without them cannot be told from what they wait for others; and a stop that no counter
-//! shows, because who held a CPU is not known to the moment.
+//! other, which without them cannot be told from what they wait for others.
 
 use berth::usage::ThreadUse;
 
@@ -25,9 +24,6 @@ pub(crate) fn cpu(window: &Window<'_>) -> Option<Split> {
     let own = window.own()?;
     own.pressure?;
     let mut split = decompose::split(window.whole(), own, waits(own, window.cpus()));
-    let inferred = split.throttled - split.throttled_seen;
-    split.throttled -= inferred;
-    split.unowned += inferred;
     split.work = split.usage;
     // Of its threads: what is told of them is how few were seen.
     split.run = own.threads.map_or(0.0, |threads| threads.run_nsec as f64);

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::contention::{
     episode::{Severity, Tier},
-    history::{History, STEP_SLACK, TOLD_OVER},
+    history::{History, TOLD_OVER},
     slowdown::Span,
+    step::STEP_SLACK,
 };
 
 /// Waiting for less than this much of each second is no effect, whatever the ratio.
@@ -30,7 +31,7 @@ const CALM_WINDOW: Duration = Duration::from_secs(1);
 /// ... over this long where it comes in lumps, seconds apart ...
 const CHRONIC_CALM_WINDOW: Duration = Duration::from_secs(5);
 
-/// ... and from then on for this long: three seconds with the window.
+/// ... and from then on for this long: three seconds with the window, seven where it comes in lumps.
 pub(crate) const CALM_HOLD: Duration = Duration::from_secs(2);
 
 /// The last ten seconds, less a window of what is read once a second.
@@ -73,14 +74,20 @@ pub(crate) fn shortest_hold(history: &History, tier: Tier) -> Option<Duration> {
 pub(crate) fn reached(history: &History, age: Duration, tier: Tier) -> Option<Severity> {
     let shortest_hold = shortest_hold(history, tier)?;
     let holds = |level: &&Level| {
-        let has_effect = |window| {
-            let span = history.trailing(window);
-            span.stall() >= STALL_AT_LEAST && span.slowdown() >= level.slowdown
-        };
+        let has_effect = |window| is_at(history.trailing(window), level.slowdown);
         let hold = level.hold.max(shortest_hold);
         age + STEP_SLACK >= hold && has_effect(hold) && has_effect(hold.min(LAST_MOMENTS))
     };
     LEVELS.iter().find(holds).map(|level| level.severity.min(worst(tier)))
+}
+
+/// Enough for the least level.
+pub(crate) fn is_effect(span: Span) -> bool {
+    is_at(span, TRANSIENT)
+}
+
+fn is_at(span: Span, slowdown: f64) -> bool {
+    span.stall() >= STALL_AT_LEAST && span.slowdown() >= slowdown
 }
 
 /// How a wait comes, and so over how long it is looked at.
@@ -97,7 +104,7 @@ pub(crate) fn chronic(history: &History, seed: u64, tier: Tier) -> Option<Severi
     let span = history.trailing(TOLD_OVER);
     // The interval takes hundreds of draws; a mean below the least level needs none.
     let is_young = span.dt < CHRONIC_AT_LEAST.as_nanos() as f64;
-    if is_young || span.stall() < STALL_AT_LEAST || span.slowdown() < TRANSIENT {
+    if is_young || !is_effect(span) {
         return None;
     }
     let (lo, _) = history.blocks(TOLD_OVER).interval(seed);
@@ -107,11 +114,15 @@ pub(crate) fn chronic(history: &History, seed: u64, tier: Tier) -> Option<Severi
 
 /// The effect of an episode that has been this bad is gone for now.
 pub(crate) fn is_calm(history: &History, severity: Severity, pace: Pace) -> bool {
-    let window = match pace {
+    !is_felt(history.trailing(calm_window(pace)), severity)
+}
+
+/// Over how long it is looked at whether an effect is over.
+pub(crate) fn calm_window(pace: Pace) -> Duration {
+    match pace {
         Pace::Sudden => CALM_WINDOW,
         Pace::Chronic => CHRONIC_CALM_WINDOW,
-    };
-    !is_felt(history.trailing(window), severity)
+    }
 }
 
 /// A severe episode that eases is still contended, so it leaves at the exit of that level.

@@ -5,13 +5,10 @@
 //! busy machine, and queueing makes it an upper bound of the mean latency's ratio; the interval covers
 //! the second only.
 
-use crate::contention::{cusum::RUN_AT_LEAST_PER_SEC, episode::Estimate};
+use crate::contention::{cusum::RUN_AT_LEAST_PER_SEC, episode::Estimate, step::STEP_SLACK};
 
 /// Waits come in bursts, so what is drawn again is not a step but half a second of them.
 const BLOCK_NSEC: f64 = 5e8;
-
-/// A block may end this much early: steps jitter.
-const BLOCK_SLACK_NSEC: f64 = 4e7;
 
 /// More blocks than this are joined two and two, so that an episode of hours stays small.
 const BLOCKS_AT_MOST: usize = 128;
@@ -31,6 +28,9 @@ const WAIT_EVIDENCE_PER_SEC: f64 = 0.02;
 
 /// Tasks that always want to run want it nearly all of the time: waiting for a request takes the rest.
 const ALWAYS: f64 = 0.95;
+
+/// Of a thread that is no worker, one that accepts connections or takes out the rubbish.
+const HELPERS: f64 = 0.1;
 
 /// Two seconds: a burst of requests is no queue that grows.
 const SATURATED_BLOCKS: usize = 4;
@@ -100,7 +100,7 @@ impl Default for Blocks {
 impl Blocks {
     pub(crate) fn add(&mut self, step: Span) {
         self.filling = self.filling.and(step);
-        if self.filling.dt < self.block_nsec - BLOCK_SLACK_NSEC {
+        if self.filling.dt < self.block_nsec - STEP_SLACK.as_nanos() as f64 {
             return;
         }
         self.full.push(std::mem::take(&mut self.filling));
@@ -115,10 +115,12 @@ impl Blocks {
     }
 
     /// Its queue grows: as many of its threads as ever want to run want it all the time, so that work
-    /// comes faster than it is done and there is no response time to speak of.
+    /// comes faster than it is done and there is no response time to speak of. They are a whole number: of
+    /// an even load as many want it as well, but not every one of them always.
     pub(crate) fn is_saturated(&self) -> bool {
         let wanting = |block: &Span| (block.run + block.waited()) / block.dt;
-        let most = self.full.iter().map(wanting).fold(1.0, f64::max);
+        let threads = self.full.iter().map(|block| (wanting(block) - HELPERS).ceil());
+        let most = threads.fold(1.0, f64::max);
         self.full.len() >= SATURATED_BLOCKS && self.full.iter().all(|block| wanting(block) >= ALWAYS * most)
     }
 
@@ -226,6 +228,8 @@ mod tests {
         assert!(!saturated(&[(50.0, 49.0), (40.0, 30.0)]), "idle in between");
         assert!(!saturated(&[(50.0, 350.0), (50.0, 150.0)]), "two of four threads are idle in between");
         assert!(!saturated(&[(25.0, 50.0)]));
+        assert!(!saturated(&[(200.0, 60.0)]), "an even load of eight threads");
+        assert!(saturated(&[(200.0, 605.0)]), "eight threads, and one that takes out the rubbish");
         assert!(!Blocks::default().is_saturated());
     }
 

@@ -15,11 +15,11 @@ use crate::{
 
 const NSEC_PER_USEC: f64 = 1e3;
 
-/// A limit holds a container up when it is this full and charges fail.
+/// A limit holds a container up when charges fail; where these are not counted, when it is this full.
 const LIMIT_FULL: f64 = 0.95;
 
-/// Below this much the kernel reclaims for everybody: well above the watermarks of usual nodes (about 1 %
-/// of their memory), and too little for one more model.
+/// Below this much the kernel reclaims for everybody: above the watermarks of nodes of up to 50 GiB (about
+/// 1 % of their memory), and too little for one more model.
 const NODE_TIGHT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// A reclaimed page.
@@ -34,9 +34,10 @@ pub(crate) fn memory(window: &Window<'_>) -> Option<Split> {
     let own = window.own()?;
     let wait = own.pressure?.memory_some_usec as f64 * NSEC_PER_USEC;
     let limit_hits = own.reclaim.map_or(0, |reclaim| reclaim.limit_hits);
-    let mut split = Split { limit_hits, ..seen(own, wait) };
+    let at_memory_limit = is_at_limit(own);
+    let mut split = Split { at_memory_limit, limit_hits, ..seen(own, wait) };
     // Reclaim within a limit stalls the one who is limited; there need be no shortage anywhere else.
-    if is_at_limit(own) {
+    if at_memory_limit {
         split.own = wait;
     } else if window.available_bytes().is_some_and(|bytes| bytes < NODE_TIGHT_BYTES) {
         // What was taken from the victim and is read again is the harm, and not its cause.
@@ -59,6 +60,9 @@ pub(crate) fn io(window: &Window<'_>) -> Option<Split> {
     let own = window.own()?;
     let stalled = own.pressure?.io_some_usec as f64 * NSEC_PER_USEC;
     let own_bytes = own.io.map(|_| bytes_moved(own))?;
+    if stalled <= 0.0 {
+        return Some(seen(own, 0.0));
+    }
     let moved = others(window, own, bytes_moved);
     let foreign: f64 = moved.iter().map(|(_, bytes)| bytes).sum();
     let wait = if foreign > 0.0 { stalled * foreign / (foreign + own_bytes) } else { 0.0 };
@@ -75,7 +79,7 @@ pub(crate) fn seen(own: &ContainerUse, wait: f64) -> Split {
 fn is_at_limit(own: &ContainerUse) -> bool {
     let limit = own.limits.and_then(|limits| limits.memory_bytes);
     let is_full = |limit: u64| own.memory_bytes.is_some_and(|now| now as f64 >= LIMIT_FULL * limit as f64);
-    own.reclaim.is_some_and(|reclaim| reclaim.limit_hits > 0) || limit.is_some_and(is_full)
+    own.reclaim.map_or_else(|| limit.is_some_and(is_full), |reclaim| reclaim.limit_hits > 0)
 }
 
 /// What it took of the node's memory in the window: by how much it grew, pages that it faulted in again, and

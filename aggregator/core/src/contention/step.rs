@@ -1,7 +1,7 @@
 //! Frames laid together into steps of about 100 ms, and what the node itself did in each.
 //!
-//! Invariant: every nanosecond of every frame is in exactly one step. At 10 Hz a step is a frame; at
-//! 100 Hz it is ten, so that nothing behind this module depends on the agent's rate.
+//! Invariant: every nanosecond of every frame is in exactly one step. At 10 Hz a step is a frame, at
+//! 100 Hz it is eight, so that what is behind this module hardly depends on the agent's rate.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,6 +21,9 @@ use crate::{
 /// 4 ms late at HZ=250, so a window of less than 50 ms would blame noise; the rest up to 100 ms
 /// leaves an agent at 10 Hz its jitter.
 const STEP_AT_LEAST: Duration = Duration::from_millis(80);
+
+/// Steps jitter by some milliseconds: what is told over a time that ends within a step takes the whole step.
+pub(crate) const STEP_SLACK: Duration = Duration::from_millis(40);
 
 /// The node's counters are read in quanta of 10 ms (`USER_HZ`, fs/proc/stat.c) and compared with
 /// cgroup counters that lag, so what the node did is a mean over this long.

@@ -16,6 +16,7 @@ use crate::{
         history::{History, LATE_AT_MOST, TOLD_OVER},
         part::Part,
         severity::{self, CALM_HOLD, LAST_MOMENTS, Pace},
+        step::STEP_SLACK,
         verdict,
     },
     digest::Digest,
@@ -172,7 +173,16 @@ impl Track {
         // An alarm may stand for hours over a wait too small to be felt; what is felt now is younger.
         let onset = alarm.onset.max(self.cleared()).max(now - TOLD_OVER);
         let severity = severity::reached(&self.history, now.since(onset), self.tier)?;
-        Some(Opening { alarm: Alarm { onset, at: alarm.at.max(onset) }, severity, pace: Pace::Sudden })
+        let felt = self.felt_since(onset);
+        let at = if felt > alarm.at { now } else { alarm.at };
+        Some(Opening { alarm: Alarm { onset: felt, at }, severity, pace: Pace::Sudden })
+    }
+
+    /// When what is felt by now began, at `from` or later.
+    fn felt_since(&self, from: AxisNsec) -> AxisNsec {
+        let mut since = self.history.ticks().filter(|tick| tick.at > from);
+        let felt = since.find(|tick| severity::is_effect(tick.span()));
+        felt.map_or(from, |tick| tick.start.max(from))
     }
 
     /// What raises no alarm, because it comes a little and often. An episode's own seconds do not count
@@ -187,8 +197,7 @@ impl Track {
         }
         self.looked_back = now;
         let severity = severity::chronic(&self.history, now.0, self.tier)?;
-        let felt = self.history.ticks().find(|tick| severity::is_felt(tick.span(), severity));
-        let onset = felt.map_or(now, |tick| tick.start).max(now - TOLD_OVER);
+        let onset = self.felt_since(now - TOLD_OVER);
         Some(Opening { alarm: Alarm { onset, at: now }, severity, pace: Pace::Chronic })
     }
 
@@ -285,7 +294,7 @@ impl Track {
         };
         let shares = verdict::shares(account);
         let has_its_due = self.without != Some(Part::Entitlement) && account.has_its_due();
-        let (verdict, margin) = verdict::judge(self.resource, &shares, has_its_due);
+        let (verdict, margin) = verdict::judge(&shares, has_its_due, account.is_at_memory_limit());
         let tier = account.tier(self.tier);
         tracked.verdict = verdict;
         Some(Episode {
@@ -325,7 +334,9 @@ impl Tracked {
             None
         };
         let felt_until = self.calm.map_or(now, |calm| calm.ended);
-        self.account.feed(history.ticks(), felt_until.min(now - LATE_AT_MOST));
+        // What is calm by the time that it shows is not in it yet, nor what late news can change.
+        let settled = now - LATE_AT_MOST.max(severity::calm_window(self.pace) + STEP_SLACK);
+        self.account.feed(history.ticks(), felt_until.min(settled));
         if let Some(calm) = self.calm.filter(|calm| now.since(calm.since) >= CALM_HOLD) {
             self.clear(history, calm.ended);
             return true;
@@ -367,7 +378,7 @@ fn evidence(resource: Resource, account: &Account) -> Vec<Evidence> {
     match resource {
         Resource::Memory => evidence.push(one("limit_hits_per_sec", per_sec(account.limit_hits as f64))),
         Resource::Cpu => {
-            evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled_seen / 1e6)));
+            evidence.push(one("throttled_msec_per_sec", per_sec(account.throttled / 1e6)));
             evidence.extend(account.limits_hit().map(|(name, millicpu)| one(name, millicpu as f64)));
             if account.has_its_due() {
                 evidence.push(one("entitled_msec_per_sec", per_sec(account.fair_nsec() / 1e6)));

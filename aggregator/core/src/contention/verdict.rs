@@ -54,9 +54,6 @@ const COVERAGE_AT_LEAST: f64 = 0.9;
 /// verdict nearer than that to its gate may be another.
 const SHARE_ERROR: f64 = 0.13;
 
-/// What a limit is charged with is mostly what its counters say.
-const COUNTED_AT_LEAST: f64 = 0.5;
-
 /// A younger episode has too few waits to be sure of.
 const YOUNG_NSEC: f64 = 2e9;
 
@@ -158,12 +155,11 @@ fn part(shares: &[Share], is: impl Fn(&Cause) -> bool) -> f64 {
 
 /// The verdict that the shares allow, and by how much the deciding share passes its gate. Who has all that
 /// its request entitles it to is not held up by those who take the rest: these take no more than is theirs.
-pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> (Verdict, f64) {
+pub(crate) fn judge(shares: &[Share], has_its_due: bool, is_at_memory_limit: bool) -> (Verdict, f64) {
     if shares.is_empty() {
         return (Verdict::Nobody, 0.0);
     }
-    let own =
-        if resource == Resource::Memory { Verdict::MemoryOwnLimit } else { Verdict::SelfOversubscribed };
+    let own = if is_at_memory_limit { Verdict::MemoryOwnLimit } else { Verdict::SelfOversubscribed };
     let others = if has_its_due { Verdict::OverEntitlement } else { Verdict::Neighbour };
     let self_throttled = part(shares, |cause| matches!(cause, Cause::Throttle | Cause::PodThrottle));
     let slice_throttled = part(shares, |cause| *cause == Cause::SliceThrottle);
@@ -180,7 +176,7 @@ pub(crate) fn judge(resource: Resource, shares: &[Share], has_its_due: bool) -> 
     passed.map_or((Verdict::Mixed, 0.0), |(verdict, share, gate)| (verdict, share - gate))
 }
 
-/// What stops at its own limits is read from their counters, so it can be confirmed where those count. A
+/// What stops at its own limits is read from their counters, so it can be confirmed. A
 /// limit above its pod stops others too, so over how many CPUs its counter sums is not known. Blame by
 /// shares of CPU time shows who was there, not that it would help to move them, so it is likely at best. Who
 /// reads and writes which device is not known, so of block I/O it is possible.
@@ -194,7 +190,7 @@ pub(crate) fn confidence(
     let seen = account.coverage() >= COVERAGE_AT_LEAST && account.node_seen() >= COVERAGE_AT_LEAST;
     let clear = tier != Tier::Usage && seen && account.total().dt >= YOUNG_NSEC;
     let is_counted = match verdict {
-        Verdict::SelfThrottled => account.throttled_seen >= COUNTED_AT_LEAST * account.throttled,
+        Verdict::SelfThrottled => true,
         Verdict::MemoryOwnLimit => account.limit_hits > 0,
         _ => false,
     };

@@ -128,12 +128,12 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
         );
         return advised;
     }
-    let felt = |resource| {
-        let of_it = move |episode: &&Episode| episode.resource == resource && is_felt(episode);
+    let of_models = |resource| {
+        let of_it = move |of: &&Episode| of.resource == resource && of.victim.role == Role::Model;
         landscape.episodes.iter().filter(of_it)
     };
-    advised.notes.extend(felt(Resource::GpuTime).map(no_advice_on_gpus));
-    let felt: Vec<&Episode> = felt(Resource::Cpu).collect();
+    advised.notes.extend(of_models(Resource::GpuTime).map(no_advice_on_gpus));
+    let felt: Vec<&Episode> = of_models(Resource::Cpu).filter(|episode| is_felt(episode)).collect();
     let workloads = workloads(&survey);
     let standing = Fence::standing(&survey, &workloads);
     let separate = separate::separate(&survey, &workloads, &standing, &felt, now, &mut advised.notes);
@@ -151,12 +151,13 @@ pub fn advise(landscape: &Landscape, now: AxisNsec) -> Advised {
     advised
 }
 
-/// Worth moving something for: a model, held up for seconds.
+/// Worth moving something for: held up for seconds.
 fn is_felt(episode: &Episode) -> bool {
-    episode.victim.role == Role::Model && episode.severity >= Severity::Contended
+    episode.severity >= Severity::Contended
 }
 
-/// Nodes, requests and fences say nothing of who shares a GPU with whom.
+/// Nodes, requests and fences say nothing of who shares a GPU with whom. However long it waits it is never
+/// told as more than transient, because it may have had no work.
 fn no_advice_on_gpus(episode: &Episode) -> String {
     format!(
         "{} on {} may wait for its GPU, which Berth has no advice on: `berth explain {}` says who holds it",

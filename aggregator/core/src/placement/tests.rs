@@ -255,6 +255,7 @@ fn models_that_fit_nowhere_get_no_steps() {
 fn a_wait_for_the_gpu_is_no_reason_to_move_anything_for_cpus() {
     let mut landscape = two_nodes();
     landscape.episodes[0].resource = Resource::GpuTime;
+    landscape.episodes[0].severity = Severity::Transient;
     let advised = run(&landscape);
     let without = run(&Landscape { episodes: Vec::new(), ..two_nodes() });
     assert_eq!(advised.advice, without.advice);

@@ -233,7 +233,9 @@ fn a_wait_too_small_to_be_felt_does_not_date_back_what_follows() {
     }
     let told = detect(&frames);
     assert!(told[0].0 > 60_000 && told[0].0 <= 60_500, "the small wait alone opens nothing");
-    assert!(msec(last(&told).onset) >= 50_000);
+    let end = last(&told);
+    assert!(msec(end.onset).abs_diff(60_000) <= 200 && end.alarm >= end.onset, "{end:?}");
+    assert!((end.slowdown.estimate - 1.87).abs() < 0.02, "the small wait is not in it: {:?}", end.slowdown);
 }
 
 #[test]
@@ -287,7 +289,7 @@ fn a_first_reading_however_bad_opens_nothing() {
 }
 
 #[test]
-fn who_is_held_up_a_little_and_often_is_told_so_and_once() {
+fn who_is_held_up_a_little_and_often_is_told_so_and_once_and_the_quiet_after_it_is_left_out() {
     let timer = scanner("timer", Thread::new(Work::Duty { on: 60, period: 500 }).during(5000, 45_000));
     let told = detect(&Node::new(1, vec![model(), timer]).play(70_000).frames);
     let (opened, first) = &told[0];
@@ -297,6 +299,9 @@ fn who_is_held_up_a_little_and_often_is_told_so_and_once() {
     assert_eq!((end.verdict, end.severity, end.id), (Verdict::Neighbour, Severity::Contended, first.id));
     assert!(msec(end.cleared.unwrap()).abs_diff(45_000) <= 600, "cleared at {}", msec(end.cleared.unwrap()));
     assert_eq!(told.iter().filter(|(_, episode)| episode.cleared.is_some()).count(), 1);
+    let (_, open) = told.iter().rfind(|(at, _)| *at <= 45_000).unwrap();
+    let [added, added_open] = [end, open].map(|episode| episode.slowdown.estimate - 1.0);
+    assert!((added / added_open - 1.0).abs() < 0.01, "{added} once it was over, {added_open} before");
 }
 
 #[test]

@@ -160,8 +160,9 @@ fn a_model_short_of_memory_and_behind_a_disk_has_an_episode_of_each() {
     let quiet = [("model", Role::Model, model()), ("scan", Role::Scanner, Second::default())];
     let both = Pressure { io_some_usec: 200_000, ..stalled_for_memory(200) };
     let io = IoUse { write_bytes: GIB / 8, write_ops: 1000, ..IoUse::default() };
+    let hits = Reclaim { limit_hits: 50, ..Reclaim::default() };
     let hurt = [
-        ("model", Role::Model, Second { pressure: both, memory_bytes: GIB, ..model() }),
+        ("model", Role::Model, Second { pressure: both, reclaim: hits, ..model() }),
         ("scan", Role::Scanner, Second { io, ..Second::default() }),
     ];
     let mut resources: Vec<_> = detect(8 * GIB, &quiet, &hurt).iter().map(|told| told.resource).collect();
@@ -204,6 +205,42 @@ fn who_grows_on_a_tight_node_is_named_for_what_is_reclaimed_from_others() {
     let episode = last.unwrap();
     assert_eq!((episode.resource, episode.verdict), (Resource::Memory, Verdict::Neighbour));
     assert_eq!(names(&episode), ["demo/scan"]);
+}
+
+#[test]
+fn a_model_that_takes_a_tight_nodes_memory_itself_is_under_no_limit() {
+    let mut detector = Detector::new("node-1".to_owned());
+    let mut last = None;
+    for tick in 1..=200_u64 {
+        let pressure = if tick > 100 { stalled_for_memory(200) } else { Pressure::default() };
+        let grown = tick.saturating_sub(100) << 25;
+        let reclaim = Reclaim { anon_bytes: GIB + grown, ..Reclaim::default() };
+        let growing = Second { pressure, reclaim, limits: Limits::default(), ..model() };
+        let web = Second { usage_msec: 100, ..Second::default() };
+        let frame = frame(tick, GIB / 8, &[("model", Role::Model, growing), ("web", Role::Other, web)]);
+        let at = frame.at;
+        detector.push(frame);
+        last = detector.step(at).pop().or(last);
+    }
+    let episode = last.unwrap();
+    assert_eq!((episode.resource, episode.verdict), (Resource::Memory, Verdict::SelfOversubscribed));
+    assert!(names(&episode).is_empty());
+}
+
+#[test]
+fn a_container_full_of_files_is_at_its_limit_only_where_charges_fail() {
+    let full = Second { memory_bytes: GIB - GIB / 32, ..model() };
+    let scan = |msec, refaults| {
+        let reclaim = Reclaim { refaults, ..Reclaim::default() };
+        Second { usage_msec: msec, memory_bytes: GIB, reclaim, ..Second::default() }
+    };
+    let quiet = [("model", Role::Model, full), ("scan", Role::Scanner, scan(10, 0))];
+    let stalled = Second { pressure: stalled_for_memory(200), ..full };
+    let hurt = [("model", Role::Model, stalled), ("scan", Role::Scanner, scan(500, 20_000))];
+    let told = detect(GIB / 8, &quiet, &hurt);
+    let [episode] = &told[..] else { panic!("one episode: {told:?}") };
+    assert_eq!((episode.resource, episode.verdict), (Resource::Memory, Verdict::Neighbour));
+    assert_eq!(names(episode), ["demo/scan"]);
 }
 
 #[test]

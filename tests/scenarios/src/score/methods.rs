@@ -117,13 +117,12 @@ fn with_threads(mut input: Input, change: impl Fn(ThreadUse) -> ThreadUse) -> In
     input
 }
 
-/// Nothing tells what a quota stopped: where one did, nor does an idle CPU.
+/// Nothing tells what a quota stopped.
 fn without_stops(mut input: Input) -> Input {
     if let Input::Frame(frame) = &mut input {
         for container in &mut frame.containers {
-            let own = container.throttling.take().is_some_and(|own| own.throttled_usec > 0);
-            let any = container.quotas.take().is_some_and(|quotas| quotas.any_usec > 0);
-            frame.node = frame.node.filter(|_| !own && !any);
+            container.throttling = None;
+            container.quotas = None;
         }
     }
     input

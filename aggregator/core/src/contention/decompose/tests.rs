@@ -145,19 +145,18 @@ fn the_measured_slowdowns_are_told_within_a_twentieth() {
 }
 
 #[test]
-fn one_thread_that_waits_while_nobody_runs_was_stopped_or_is_waking_up() {
+fn one_thread_that_waits_while_nobody_runs_waits_for_nobody() {
     let split = |wait_nsec, node| {
         let threads = ThreadUse { run_nsec: 20_000_000, wait_nsec, ..ThreadUse::default() };
         decompose(&step(node, threads, &[]), key(1), &mut Carry::default()).unwrap()
     };
     let node = Some(NodeHeld { cpus: 1.0, ..NodeHeld::default() });
-    let stopped = split(30_000_000, node);
-    assert!(stopped.own.abs() < 1e-9, "it never waits for itself");
-    assert!((stopped.throttled - 30e6).abs() < 1e-3, "the CPU was there, so a quota kept it away");
-    let woken = split(3_000_000, node);
-    assert!((woken.unowned - 3e6).abs() < 1e-3, "that is how long a CPU takes to wake");
-    let unseen = split(30_000_000, None);
-    assert!((unseen.unowned - 30e6).abs() < 1e-3, "whether anybody ran is not known");
+    for (wait_nsec, node) in [(30_000_000, node), (3_000_000, node), (30_000_000, None)] {
+        let split = split(wait_nsec, node);
+        assert!(split.own.abs() < 1e-9, "it never waits for itself");
+        assert!(split.throttled.abs() < 1e-9, "no counter of a quota says so");
+        assert!((split.unowned - wait_nsec as f64).abs() < 1e-3);
+    }
 }
 
 #[test]
