@@ -210,6 +210,11 @@ impl Server {
                 self.unreachable(&format!("no answer within {CALL_TIMEOUT:?}"))
             }
             Code::Unavailable => self.unreachable(said),
+            // What answers there speaks no gRPC.
+            Code::Unknown => environment(format!(
+                "{} failed ({said}): is it the gRPC port (7700) of a berth-aggregator?",
+                self.name
+            )),
             // The aggregator's own words say what is in the way, and what to do.
             Code::ResourceExhausted | Code::FailedPrecondition => {
                 environment(format!("{} cannot do that: {said}", self.name))

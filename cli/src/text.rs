@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use berth::wire::{Cause, Severity};
+use berth::wire::{Cause, Resource, Severity, Verdict};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::view::{Estimate, Share};
@@ -39,9 +39,15 @@ pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Who or what a part of the wait came from.
-pub fn cause(share: &Share) -> &str {
+/// Who or what a part of the wait for `resource` came from.
+pub fn cause(share: &Share, resource: Resource, verdict: Verdict) -> &str {
     match (share.cause, &share.who) {
+        (Cause::Self_, _) if resource == Resource::Memory && verdict == Verdict::MemoryOwnLimit => {
+            "own memory limit"
+        }
+        (Cause::Self_, _) if resource == Resource::Memory => "what it takes itself",
+        (Cause::Unowned, _) if resource == Resource::Memory => "nobody seen",
+        (Cause::Unowned, _) if resource == Resource::GpuTime => "work of no pod that is known",
         (Cause::Culprit, Some(who)) => who.short(),
         (Cause::Culprit, None) => "somebody",
         (Cause::Self_, _) => "own threads",
@@ -56,12 +62,12 @@ pub fn cause(share: &Share) -> &str {
 }
 
 /// The largest parts of the wait: `61 % scanner-a, 20 % own threads`.
-pub fn blame(shares: &[Share]) -> String {
+pub fn blame(shares: &[Share], resource: Resource, verdict: Verdict) -> String {
     let parts: Vec<String> = shares
         .iter()
         .filter(|share| share.share >= SHARE_SHOWN)
         .take(SHARES_SHOWN)
-        .map(|share| format!("{} {}", percent(share.share), cause(share)))
+        .map(|share| format!("{} {}", percent(share.share), cause(share, resource, verdict)))
         .collect();
     if parts.is_empty() { NONE.to_owned() } else { parts.join(", ") }
 }
@@ -182,8 +188,11 @@ mod tests {
     fn blame_leaves_out_what_does_not_matter() {
         let share = |cause, share| Share { cause, who: None, share };
         let shares = [share(Cause::Self_, 0.6), share(Cause::Throttle, 0.35), share(Cause::Irq, 0.04)];
-        assert_eq!(blame(&shares), "60 % own threads, 35 % own CPU limit");
-        assert_eq!(blame(&[]), "-");
+        let of = |shares: &[Share], resource| blame(shares, resource, Verdict::MemoryOwnLimit);
+        assert_eq!(of(&shares, Resource::Cpu), "60 % own threads, 35 % own CPU limit");
+        assert_eq!(of(&shares[..1], Resource::Memory), "60 % own memory limit");
+        assert_eq!(blame(&shares[..1], Resource::Memory, Verdict::Mixed), "60 % what it takes itself");
+        assert_eq!(of(&[], Resource::Cpu), "-");
     }
 
     #[test]

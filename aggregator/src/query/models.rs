@@ -61,6 +61,6 @@ fn why_none(nodes: &[Published]) -> &'static str {
     } else if nodes.iter().any(is_model) {
         "no model matches, or none has been seen for long enough"
     } else {
-        "no pod is known as a model: label one with berth.dev/role=model, or try berth roles --suggest"
+        "nothing is known as a model: label a pod with berth.dev/role=model (berth roles --suggest helps); off Kubernetes name it in the file of --config"
     }
 }

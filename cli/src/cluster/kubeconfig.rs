@@ -103,7 +103,7 @@ fn unreadable(error: &KubeconfigError) -> Failure {
     let file = |path: &PathBuf| path.display().to_string();
     match error {
         KubeconfigError::ReadConfig(why, path) => usage(format!(
-            "cannot read the kubeconfig {} ({why}): give --kubeconfig, or --server for an aggregator off Kubernetes",
+            "cannot read the kubeconfig {} ({why}): give --kubeconfig; what asks an aggregator off Kubernetes takes --server",
             file(path)
         )),
         other => usage(format!("the kubeconfig cannot be used: {}", whole(other))),

@@ -416,7 +416,7 @@ fn verdict_line(model: &ModelSummary, episode: Option<&Episode>) -> String {
         Some(episode) => format!(
             "{} is slowed down {slowdown}; from: {}; verdict: {}; explain it with: berth explain {}",
             model.name(),
-            text::blame(&episode.shares),
+            text::blame(&episode.shares, episode.resource, episode.verdict),
             episode.verdict.word(),
             episode.id
         ),

@@ -5,7 +5,7 @@ use berth::wire::{Cause, Resource, Tier, Verdict};
 
 use crate::text::{self, Page};
 use crate::view::word::Word;
-use crate::view::{Episode, Share, Time};
+use crate::view::{Episode, Time};
 
 /// Causes that have a line each; `-o json` has them all.
 const SHARES_SHOWN: usize = 3;
@@ -67,7 +67,8 @@ fn shares(page: &mut Page, episode: &Episode) {
     let (shown, rest) = shares.split_at(shown);
     for (index, share) in shown.iter().enumerate() {
         let who = share.who.as_ref().map(|who| format!(" ({}, {})", who.name(), who.role.word()));
-        let whose = format!("{}{}", cause(episode, share), who.unwrap_or_default());
+        let whose =
+            format!("{}{}", text::cause(share, episode.resource, episode.verdict), who.unwrap_or_default());
         page.line(if index == 0 { "waits for" } else { "" }, &part(share.share, &whose));
     }
     if !rest.is_empty() {
@@ -78,16 +79,6 @@ fn shares(page: &mut Page, episode: &Episode) {
 
 fn part(share: f64, whose: &str) -> String {
     format!("{:>5} {:<width$} {whose}", text::percent(share), bar(share), width = usize::from(BAR))
-}
-
-fn cause<'a>(episode: &Episode, share: &'a Share) -> &'a str {
-    match (episode.resource, share.cause) {
-        (Resource::Memory, Cause::Self_) if episode.verdict == Verdict::MemoryOwnLimit => "own memory limit",
-        (Resource::Memory, Cause::Self_) => "what it takes itself",
-        (Resource::Memory, Cause::Unowned) => "nobody seen",
-        (Resource::GpuTime, Cause::Unowned) => "work of no pod that is known",
-        _ => text::cause(share),
-    }
 }
 
 fn bar(share: f64) -> String {

@@ -52,7 +52,7 @@ fn models(page: &mut String, report: &Report, wide: bool, colour: bool) {
             model.verdict.word(),
             model.severity.map_or_else(|| text::NONE.to_owned(), Word::word),
             text::slowdown(model.slowdown),
-            text::blame(&model.shares),
+            blame(model, &report.episodes),
             since(model, &report.episodes),
             owner.unwrap_or_else(|| text::NONE.to_owned()),
             format!("{:.2}", model.cpus),
@@ -69,11 +69,18 @@ fn models(page: &mut String, report: &Report, wide: bool, colour: bool) {
 }
 
 fn since(model: &ModelSummary, episodes: &[Episode]) -> String {
-    episodes
-        .iter()
-        .find(|episode| !model.episode_id.is_empty() && episode.id == model.episode_id)
-        .and_then(|episode| episode.onset)
-        .map_or_else(|| text::NONE.to_owned(), |onset| onset.to_string())
+    let onset = open(model, episodes).and_then(|episode| episode.onset);
+    onset.map_or_else(|| text::NONE.to_owned(), |onset| onset.to_string())
+}
+
+/// Without an episode it is the wait for CPU time that is shown.
+fn blame(model: &ModelSummary, episodes: &[Episode]) -> String {
+    let resource = open(model, episodes).map_or(Resource::Cpu, |episode| episode.resource);
+    text::blame(&model.shares, resource, model.verdict)
+}
+
+fn open<'a>(model: &ModelSummary, episodes: &'a [Episode]) -> Option<&'a Episode> {
+    episodes.iter().find(|episode| !model.episode_id.is_empty() && episode.id == model.episode_id)
 }
 
 /// The table of episodes.
@@ -89,7 +96,7 @@ pub(crate) fn episodes(page: &mut String, episodes: &[Episode], colour: bool) {
             verdict(episode),
             episode.severity.word(),
             text::slowdown(episode.slowdown),
-            text::blame(&episode.shares),
+            text::blame(&episode.shares, episode.resource, episode.verdict),
             episode.onset.map_or_else(|| text::NONE.to_owned(), |onset| onset.to_string()),
             lasted(episode).unwrap_or_else(|| "open".to_owned()),
         ]);
@@ -117,7 +124,7 @@ pub(crate) fn revision(episode: &Episode, colour: bool) -> String {
         episode.verdict.word(),
         episode.severity.word(),
         text::slowdown(episode.slowdown),
-        text::blame(&episode.shares),
+        text::blame(&episode.shares, episode.resource, episode.verdict),
         episode.id,
     );
     let mut painted = text::painted(line, episode_hue(episode, colour));

@@ -45,7 +45,10 @@ pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<E
     subjects.sort_by_cached_key(|subject| (subject.node.clone(), subject.who.name()));
 
     if !subjects.iter().any(|subject| subject.who.role == wire::Role::Model) {
-        output.note("no container has the role model, so no episode can be found: label one, `berth roles --suggest` helps");
+        output.note(
+            "no container has the role model, so no episode can be found: label one, `berth roles --suggest` helps; off \
+             Kubernetes name it in the file of berth-aggregator's --config",
+        );
     }
     let suggestions = if args.suggest { suggest::suggestions(&subjects) } else { Vec::new() };
     if args.suggest {

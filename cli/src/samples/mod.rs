@@ -44,6 +44,9 @@ pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<E
         return Err(Failure::new(Exit::Usage, message).into());
     }
     let server = output.during("connecting", place.address.connect()).await?;
+    if let Some(node) = &args.node {
+        server.knows(node).await?;
+    }
     let filter = wire::SubjectFilter {
         node: args.node.unwrap_or_default(),
         namespace: place.scope.filter(),
@@ -56,10 +59,9 @@ pub async fn run(args: Args, place: &Place, output: &Output) -> anyhow::Result<E
     names.learn(&server, &filter).await.map_err(refused)?;
     let chunks = chunks(&server, filter.clone(), resolution, args.watch).await.map_err(refused)?;
     let shown = show(chunks, &server, &filter, &mut names, output).await?;
-    if shown == 0
-        && let Some(hint) = place.scope.hint()
-    {
-        output.note(&hint);
+    if shown == 0 {
+        let nothing = || "nothing is kept of what was asked for: berth roles shows who is sampled".to_owned();
+        output.note(&place.scope.hint().unwrap_or_else(nothing));
     }
     Ok(Exit::Done)
 }

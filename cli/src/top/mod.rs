@@ -34,7 +34,7 @@ const ONCE_PATIENCE: Duration = Duration::from_secs(5);
 #[command(after_help = "Examples:\n  # Watch all containers, until Ctrl-C\n  berth top\n\n  \
     # One table of one node\n  berth top --once --node node-1\n\n\
     CPU is in CPUs, THROTTLED is the part of CFS periods in which the nearest CPU limit stopped it,\n\
-    WAIT is in milliseconds for each second of a model's work.")]
+    ADDED is what a model waits, in milliseconds a second.")]
 pub struct Args {
     /// Print one table and end.
     #[arg(long)]

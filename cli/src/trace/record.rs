@@ -69,7 +69,7 @@ pub(super) async fn run(
     is_free(&file, args.force, "--force overwrites it")?;
     is_free(&part, args.force, CUT_SHORT)?;
     let mut requests = stop::Requests::listen()?;
-    let (server, entries) = tokio::select! {
+    let Begun { server, node, entries } = tokio::select! {
         begun = begin(&args, place, output) => begun?,
         () = requests.next() => return Ok(Exit::Stopped),
     };
@@ -77,7 +77,7 @@ pub(super) async fn run(
     let bar = output.bar(0, SPINNER);
     let mut threads = Threads { asked: args.threads, ..Threads::default() };
     let recorded = tokio::select! {
-        ended = record(entries, &mut writer, &mut threads, &bar, output) => Err(ended),
+        ended = record(&node, entries, &mut writer, &mut threads, &bar, output) => Err(ended),
         () = requests.next() => Ok(if args.duration.is_none() { Exit::Done } else { Exit::Stopped }),
         () = after(args.duration) => Ok(Exit::Done),
     };
@@ -89,10 +89,10 @@ pub(super) async fn run(
         Ok(exit) => {
             // Whoever made it meanwhile did not ask for it to be overwritten.
             let kept = || format!("what was recorded is in {}", part.display());
-            is_free(&file, args.force, "--force overwrites it").with_context(kept)?;
+            let mend = format!("somebody made it meanwhile; move {} to another name", part.display());
+            is_free(&file, args.force, &mend).with_context(kept)?;
             std::fs::rename(&part, &file)
-                .with_context(|| format!("make {}", file.display()))
-                .with_context(kept)?;
+                .with_context(|| format!("rename {} to {}", part.display(), file.display()))?;
             output.note(&format!("{}: {} in {bytes} bytes", file.display(), text::duration(took)));
             threads.say(output);
             Ok(exit)
@@ -145,11 +145,15 @@ fn is_free(file: &Path, force: bool, mend: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn begin(
-    args: &Args,
-    place: &Place,
-    output: &Output,
-) -> anyhow::Result<(Server, Streaming<wire::TraceEntry>)> {
+/// A recording that the aggregator has agreed to.
+struct Begun {
+    server: Server,
+    /// Of which the file keeps no name, unless it was asked for.
+    node: String,
+    entries: Streaming<wire::TraceEntry>,
+}
+
+async fn begin(args: &Args, place: &Place, output: &Output) -> anyhow::Result<Begun> {
     let server = output.during("connecting", place.address.connect()).await?;
     let node = match &args.node {
         Some(node) => {
@@ -158,10 +162,10 @@ async fn begin(
         }
         None => server.only_node().await?,
     };
-    let request = wire::RecordTraceRequest { node, names: args.names, threads: args.threads };
+    let request = wire::RecordTraceRequest { node: node.clone(), names: args.names, threads: args.threads };
     let asked = server.traces().record(request).await;
     let entries = asked.map_err(|status| server.failure(&status))?.into_inner();
-    Ok((server, entries))
+    Ok(Begun { server, node, entries })
 }
 
 async fn after(duration: Option<Duration>) {
@@ -208,6 +212,7 @@ impl Threads {
 
 /// Writes entries until there are no more.
 async fn record(
+    node: &str,
     mut entries: Streaming<wire::TraceEntry>,
     writer: &mut Writer,
     threads: &mut Threads,
@@ -223,7 +228,7 @@ async fn record(
                 Ok(Some(entry)) => match Entry::try_from(entry) {
                     Ok(entry) => {
                         match &entry {
-                            Entry::Header(header) => introduce(header, bar, output),
+                            Entry::Header(header) => introduce(node, header, bar, output),
                             Entry::RawThreads(raw) => threads.hear(raw),
                             Entry::Who(_)
                             | Entry::Container(_)
@@ -250,10 +255,10 @@ async fn record(
     }
 }
 
-fn introduce(header: &Header, bar: &ProgressBar, output: &Output) {
+fn introduce(node: &str, header: &Header, bar: &ProgressBar, output: &Output) {
     let names = if header.named { "with names" } else { "without names" };
     let threads = if header.threads { ", thread by thread" } else { "" };
-    bar.suspend(|| output.note(&format!("recording {} {names}{threads}", plain(header.node.as_str()))));
+    bar.suspend(|| output.note(&format!("recording {} {names}{threads}", plain(node))));
 }
 
 fn usage(message: impl Into<String>) -> Failure {

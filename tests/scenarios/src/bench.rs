@@ -1,9 +1,15 @@
 //! What all trials of a run share: the machine, its programs, and the folder of results.
 
-use std::path::PathBuf;
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
-use berth_cli::stage::{Binaries, Cpus, Hierarchies};
+use berth_cli::{
+    exit::{Exit, Failure},
+    stage::{Binaries, Cpus, Hierarchies},
+};
 
 use crate::{costs::Costs, machine::Machine, oracle::Perf, result::DEFAULT_SAMPLE_HZ, tools::Tools};
 
@@ -32,19 +38,36 @@ pub struct Bench {
     pub dir: PathBuf,
     /// What requests cost.
     pub costs: Costs,
+    /// No other run writes there while this is held.
+    _alone: File,
 }
 
 impl Bench {
-    /// Looks at the machine. Errors: it has one CPU, no cgroups, or no programs.
+    /// Looks at the machine. Errors: it has one CPU, no cgroups, or no programs, or another run goes on in
+    /// the folder.
     pub fn new(dir: PathBuf, tools: Option<PathBuf>, all: Cpus) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+        let folder = alone(&dir)?;
         let binaries = Binaries::beside_this_one()?;
         let hierarchies = Hierarchies::find()?.with_cpusets();
         let (node, rest) = all.first_and_rest().context("a trial needs two CPUs: one is the victim's")?;
         let machine = Machine::this(&hierarchies, &all);
         let (costs, tools) = (Costs::kept_in(&dir)?, Tools::in_folder(tools));
         let sample_hz = DEFAULT_SAMPLE_HZ;
-        Ok(Self { binaries, tools, perf: None, sample_hz, hierarchies, node, rest, all, machine, dir, costs })
+        Ok(Self {
+            binaries,
+            tools,
+            perf: None,
+            sample_hz,
+            hierarchies,
+            node,
+            rest,
+            all,
+            machine,
+            dir,
+            costs,
+            _alone: folder,
+        })
     }
 
     /// These, with an agent that samples so often.
@@ -62,5 +85,36 @@ impl Bench {
         };
         self.perf = tried.inspect_err(gone_without).ok();
         self
+    }
+}
+
+/// Two runs would mix their results, and each is the other's neighbour.
+fn alone(dir: &Path) -> anyhow::Result<File> {
+    let folder = File::open(dir).with_context(|| format!("open {}", dir.display()))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another run goes on in {}: wait for it to end", dir.display());
+            Err(Failure::new(Exit::Usage, message).into())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", dir.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = alone(dir.path()).unwrap();
+        let refused = alone(dir.path()).unwrap_err().to_string();
+        assert!(
+            refused.contains("another run goes on") && refused.contains("wait for it to end"),
+            "{refused}"
+        );
+        drop(first);
+        drop(alone(dir.path()).unwrap());
     }
 }

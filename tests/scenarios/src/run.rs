@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use berth_cli::{exit::Exit, stop};
 use berth_loadgen::MonoNanos;
 
-use crate::{bench::Bench, plan::Trial, result, trial};
+use crate::{bench::Bench, plan::Trial, result, trace, trial};
 
 /// More than a few trials that fail one after another are a fault of the machine or of the harness.
 const FAILURES_IN_A_ROW: u32 = 3;
@@ -19,7 +19,10 @@ pub async fn run(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
     let mut requests = stop::Requests::listen()?;
     tokio::select! {
         exit = all(bench, trials) => exit,
-        () = requests.next() => Ok(Exit::Stopped),
+        () = requests.next() => {
+            eprintln!("stopped; results are kept in {}, and the same command goes on", bench.dir.display());
+            Ok(Exit::Stopped)
+        }
     }
 }
 
@@ -32,10 +35,10 @@ async fn all(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
             unable.len()
         );
     }
-    let left: Vec<Trial> = able.into_iter().filter(|trial| !is_done(&bench.dir, &trial.id)).collect();
+    let left: Vec<&Trial> = able.iter().filter(|trial| !is_done(&bench.dir, &trial.id)).collect();
     let (mut failed, mut in_a_row) = (0, 0);
-    let mut pace = Pace::new(left.iter().map(length).sum());
-    for (number, one) in (1..).zip(&left) {
+    let mut pace = Pace::new(left.iter().map(|trial| length(trial)).sum());
+    for (number, one) in (1..).zip(left.iter().copied()) {
         eprintln!("[{number}/{}] {} ({})", left.len(), one.id, pace.left());
         match trial::run(bench, one).await.and_then(|outcome| keep(bench, &outcome)) {
             Ok(()) => in_a_row = 0,
@@ -48,6 +51,15 @@ async fn all(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
         pace.done(length(one));
     }
     eprintln!("{} trials done, {failed} failed; results in {}", left.len(), bench.dir.display());
+    let disturbed: Vec<&str> =
+        able.iter().map(|trial| trial.id.as_str()).filter(|id| is_disturbed(bench, id)).collect();
+    if !disturbed.is_empty() {
+        eprintln!(
+            "{} were disturbed by other work of the machine and count for nothing; remove ID.json to measure one again: {}",
+            disturbed.len(),
+            disturbed.join(" ")
+        );
+    }
     Ok(if failed == 0 { Exit::Done } else { Exit::Invalid })
 }
 
@@ -61,8 +73,14 @@ fn keep(bench: &Bench, outcome: &result::Outcome) -> anyhow::Result<()> {
     result::write(&bench.dir, &outcome.id, outcome).context("keep the result")
 }
 
+/// What has lost its trace can be judged by nobody.
 fn is_done(dir: &Path, id: &str) -> bool {
-    result::file(dir, id).try_exists().unwrap_or(false)
+    [result::file(dir, id), trace::file(dir, id)].iter().all(|file| file.try_exists().unwrap_or(false))
+}
+
+fn is_disturbed(bench: &Bench, id: &str) -> bool {
+    let outcome = result::read::<result::Outcome>(&result::file(&bench.dir, id));
+    outcome.is_ok_and(|outcome| outcome.disturbed)
 }
 
 /// What a trial lasts on paper.
@@ -92,5 +110,19 @@ impl Pace {
         let planned = self.planned_done.as_secs_f64();
         let stretch = if planned > 0.0 { took / planned } else { 1.0 };
         format!("about {:.0} min left", self.planned_left.as_secs_f64() * stretch / 60.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lost_its_trace_is_run_again() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(result::file(dir.path(), "one"), "{}").unwrap();
+        assert!(!is_done(dir.path(), "one"));
+        std::fs::write(trace::file(dir.path(), "one"), "").unwrap();
+        assert!(is_done(dir.path(), "one") && !is_done(dir.path(), "another"));
     }
 }

@@ -1,9 +1,11 @@
 //! The trace of a trial, which `berth trace record` writes from the aggregator's stream.
 //!
-//! Invariant: a trace that has its name is whole, because the recorder gives it that at its end.
+//! Invariant: a trace that has its name is whole, because the recorder gives it that at its end, and it is
+//! this recorder's: an older one is removed before.
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,8 +27,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records what the aggregator at `server` hears from now on. An older trace of an unfinished trial is
-    /// replaced.
+    /// Records what the aggregator at `server` hears from now on, in place of an older trace.
     pub fn start(
         binaries: &Binaries,
         server: &str,
@@ -34,6 +35,12 @@ impl Recorder {
         cpus: &Cpus,
         logs: &Path,
     ) -> anyhow::Result<Self> {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("remove the older {}", file.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
         // The names are those of parts of a trial, and nobody's.
         let launch = Launch::of(binaries.path("berth"))
             .args(["trace", "record", "--server", server, "--names", "--force", "-o"])
@@ -43,7 +50,8 @@ impl Recorder {
     }
 
     /// Ends it. Errors: it has left no whole trace.
-    pub async fn finish(self) -> anyhow::Result<()> {
+    pub async fn finish(mut self) -> anyhow::Result<()> {
+        self.program.check()?;
         tokio::time::timeout(STOP_TIMEOUT, self.program.stop()).await.context("end the trace")?;
         fs::metadata(&self.file).with_context(|| format!("find the trace {}", self.file.display()))?;
         Ok(())
@@ -57,6 +65,7 @@ pub fn file(dir: &Path, id: &str) -> PathBuf {
 
 /// All of it.
 pub fn read(file: &Path) -> anyhow::Result<Vec<Input>> {
-    let inputs = berth_cli::trace::read(file)?;
-    inputs.collect::<Result<_, _>>().with_context(|| format!("read {}", file.display()))
+    let inputs = berth_cli::trace::read(file).and_then(Iterator::collect);
+    inputs
+        .with_context(|| format!("{} is damaged: remove it, and the same run makes it again", file.display()))
 }
