@@ -36,12 +36,12 @@ async fn all(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
         );
     }
     let left: Vec<&Trial> = able.iter().filter(|trial| !is_done(&bench.dir, &trial.id)).collect();
-    let (mut failed, mut in_a_row) = (0, 0);
+    let (mut done, mut failed, mut in_a_row) = (0, 0, 0);
     let mut pace = Pace::new(left.iter().map(|trial| length(trial)).sum());
     for (number, one) in (1..).zip(left.iter().copied()) {
         eprintln!("[{number}/{}] {} ({})", left.len(), one.id, pace.left());
         match trial::run(bench, one).await.and_then(|outcome| keep(bench, &outcome)) {
-            Ok(()) => in_a_row = 0,
+            Ok(()) => (done, in_a_row) = (done + 1, 0),
             Err(error) => {
                 eprintln!("    failed: {error:#}");
                 (failed, in_a_row) = (failed + 1, in_a_row + 1);
@@ -50,7 +50,7 @@ async fn all(bench: &Bench, trials: Vec<Trial>) -> anyhow::Result<Exit> {
         }
         pace.done(length(one));
     }
-    eprintln!("{} trials done, {failed} failed; results in {}", left.len(), bench.dir.display());
+    eprintln!("{done} trials done, {failed} failed; results in {}", bench.dir.display());
     let disturbed: Vec<&str> =
         able.iter().map(|trial| trial.id.as_str()).filter(|id| is_disturbed(bench, id)).collect();
     if !disturbed.is_empty() {
