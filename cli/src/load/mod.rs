@@ -18,9 +18,11 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 use crate::stop;
 
+mod objective;
 mod render;
 mod report;
 
+use objective::{Judged, Objectives};
 use report::Report;
 
 /// Connections of an open run when nobody says: enough for 1,000 requests a second of 100 ms each.
@@ -45,6 +47,8 @@ enum CheckArg {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  # 200 requests a second for a minute, from the rows of a table\n  \
     berth load http://127.0.0.1:5111/predict --rate 200 -z 1m --payload rows.csv --label-column target\n\n\
+    # Fail a pipeline unless the target answers fast enough and hardly ever fails\n  \
+    berth load http://127.0.0.1:5111/predict --rate 50 --payload rows.csv --slo 'p99<50ms,errors<0.1%'\n\n\
     Latency counts from the time at which a request was due, so a stalled target cannot hide.")]
 #[command(group(clap::ArgGroup::new("model").required(true).args(["rate", "in_flight"])))]
 pub struct Args {
@@ -80,6 +84,10 @@ pub struct Args {
         default_value = "predict"
     )]
     check: CheckArg,
+    /// Exit with 4 unless the run meets these: mean, p50, p90, p95, p99, p99.9 and max of the response time,
+    /// errors, throughput.
+    #[arg(long, value_name = "OBJECTIVES")]
+    slo: Vec<Objectives>,
 }
 
 /// Runs the command.
@@ -95,7 +103,8 @@ pub async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
     let bar = output.bar(millis(args.duration), BAR);
     let outcome = drive(ready, &mut requests, &bar, output).await;
     bar.finish_and_clear();
-    let report = Report::new(draft, outcome?);
+    let objectives = args.slo.iter().flat_map(|objectives| &objectives.0);
+    let report = Report::new(draft, outcome?, objectives);
     match output.format() {
         Format::Json | Format::Yaml => output.object(&report)?,
         Format::Table | Format::Wide | Format::Name => output.text(&render::report(&report))?,
@@ -175,6 +184,9 @@ fn exit(report: &Report) -> Exit {
         (Ended::Completed, Verdict::GeneratorLimited { .. }) => Exit::Invalid,
         // Latencies of nothing are no figures.
         (Ended::Completed, Verdict::Ok) if report.summary.counts.completed == 0 => Exit::Invalid,
+        (Ended::Completed, Verdict::Ok) if !report.objectives.iter().all(Judged::is_met) => {
+            Exit::ObjectiveMissed
+        }
         (Ended::Completed, Verdict::Ok) => Exit::Done,
     }
 }

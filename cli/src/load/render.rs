@@ -33,6 +33,9 @@ pub(super) fn report(report: &Report) -> String {
         let count = counts.errors.of(class);
         page.line("errors", &format!("{count} {}{}", class.name(), example.unwrap_or_default()));
     }
+    for objective in &report.objectives {
+        page.line("objective", &objective.to_string());
+    }
     page.line("generator", &generator(report));
     page.finish() + "\n" + &latencies(report)
 }
@@ -116,6 +119,7 @@ mod tests {
             duration_sec: 2.0,
             connections: 100,
             ended: Ended::Completed,
+            objectives: Vec::new(),
             summary: Summary::of(&totals),
             examples: BTreeMap::new(),
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use berth_loadgen::{Ended, ErrorClass, Model, Outcome, SpecDraft, Summary};
 use serde::Serialize;
 
+use super::objective::{Judged, Objective};
+
 /// What `-o json` carries.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -18,12 +20,19 @@ pub(super) struct Report {
     pub(super) ended: Ended,
     #[serde(flatten)]
     pub(super) summary: Summary,
+    /// In the order in which they were asked for.
+    pub(super) objectives: Vec<Judged>,
     /// The first error of each class, in words.
     pub(super) examples: BTreeMap<ErrorClass, String>,
 }
 
 impl Report {
-    pub(super) fn new(draft: SpecDraft, outcome: Outcome) -> Self {
+    pub(super) fn new<'a>(
+        draft: SpecDraft,
+        outcome: Outcome,
+        objectives: impl Iterator<Item = &'a Objective>,
+    ) -> Self {
+        let summary = Summary::of(&outcome.totals);
         let (rate_per_sec, in_flight) = match draft.model {
             Model::Open { rate_per_sec } => (Some(rate_per_sec), None),
             Model::Closed { in_flight } => (None, Some(in_flight)),
@@ -35,7 +44,8 @@ impl Report {
             duration_sec: draft.duration.as_secs_f64(),
             connections: draft.connections,
             ended: outcome.ended,
-            summary: Summary::of(&outcome.totals),
+            objectives: objectives.map(|objective| objective.judge(&summary)).collect(),
+            summary,
             examples: outcome.examples,
         }
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use tempfile::TempDir;
 
-use crate::program::{Running, berth, run};
+use crate::program::{Ended, Running, berth, run};
 use crate::target::Target;
 
 /// A file with one row of the Predict API, and the flags to send it.
@@ -64,6 +64,26 @@ fn a_run_without_one_success_is_invalid_and_says_what_failed() {
     let ended = run(berth(&rows.load(&target.url(), &["--rate", "20", "-z", "200ms", "--check", "status"])));
     assert_eq!(ended.code, Some(5));
     assert!(ended.stdout.contains("4 status_5xx"), "{}", ended.stdout);
+}
+
+#[test]
+fn an_objective_that_is_missed_is_exit_code_4_and_one_that_is_none_is_refused() {
+    let (target, rows) = (Target::answering("200 OK"), Rows::new());
+    let url = target.url();
+    let load =
+        |slo| run(berth(&rows.load(&url, &["--rate", "50", "-z", "300ms", "-o", "json", "--slo", slo])));
+    let told = |ended: &Ended| -> serde_json::Value { serde_json::from_str(&ended.stdout).unwrap() };
+    let (met, missed) = (load("p50<9s,errors<1%"), load("throughput>1000000"));
+    for (ended, code) in [(&met, 0), (&missed, 4)] {
+        // A busy machine may hold the generator back: then the objectives are not the target's.
+        let expected = if told(ended)["generator"]["verdict"] == "ok" { code } else { 5 };
+        assert_eq!(ended.code, Some(expected), "{} {}", ended.stdout, ended.stderr);
+    }
+    assert_eq!(told(&met)["objectives"][1]["objective"], "errors<1%");
+    assert_eq!(told(&missed)["objectives"][0]["met"], false);
+    let refused = load("p99<50");
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("a number and us, ms or s"), "{}", refused.stderr);
 }
 
 #[test]
