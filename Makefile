@@ -7,6 +7,8 @@ DEMO ?=
 # Where the trials keep their results.
 ACCURACY ?= $(BERTH_CACHE)/accuracy
 ACCURACY_UNIFIED ?= $(ACCURACY)-unified
+# Of each client whose memory make bench-load measures: some 6 min each.
+BENCH_REQUESTS ?= 30000000
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -20,7 +22,7 @@ IMAGES := agent aggregator loadgen refmodel scanner cli
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 IMAGE_NAMES := $(foreach target,$(IMAGES),$(if $(REGISTRY),$(REGISTRY)/)berth-$(target):$(VERSION))
 
-.PHONY: help build demo test soak tools accuracy accuracy-soak accuracy-tools accuracy-unified images \
+.PHONY: help build demo test soak tools accuracy accuracy-soak accuracy-tools accuracy-unified bench-load images \
 	cluster cluster-down cluster-tools cluster-images lint doc install uninstall clean
 
 help: ## List these targets
@@ -59,6 +61,10 @@ accuracy-unified: build ## Run the trials' short form on cgroups v2 alone, in a 
 accuracy-tools: ## Fetch the programs that the trials use, into the cache folder
 	@tests/scenarios/tools.sh "$(BERTH_CACHE)" >/dev/null
 	@tests/scenarios/perf.sh "$(BERTH_CACHE)" >/dev/null
+
+bench-load: build ## Measure what a request costs the load generator, beside hey, oha and wrk; BENCH_REQUESTS=0 for a short run
+	cargo bench --locked --package berth-loadgen --bench load -- "$$(tests/bench-tools.sh "$(BERTH_CACHE)/bench")" \
+		"$(abspath $(TARGET))/berth" $(BENCH_REQUESTS)
 
 images: ## Build every image, to push or to load into kind: make images ENGINE=podman REGISTRY=registry.example/me
 	@for image in $(IMAGE_NAMES); do \

@@ -1,6 +1,6 @@
 //! The command line. Nothing below this module sees a raw flag or the environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -26,7 +26,7 @@ Exit codes:
   1    something was found: an open episode, advice, a part that is degraded, a label left behind
   2    the command line is wrong, or names something that is not there
   3    the aggregator or the target is out of reach, or this machine does not let it be done
-  4    reserved for a missed service level objective
+  4    a service level objective was missed
   5    the result is invalid, or the load generator was the limit
   6    stopped with Ctrl-C, or its terminal was closed
   130  stopped with a second Ctrl-C, without tidying up";
@@ -75,7 +75,7 @@ pub struct Global {
     /// Where berth-aggregator listens; port 7700 of this machine by default.
     #[arg(long, global = true, value_name = "URL", env = "BERTH_SERVER")]
     server: Option<String>,
-    /// The certificate (PEM) that signed an https server's.
+    /// The certificate (PEM) that signed an https server's, or that of the target of a load run.
     #[arg(long, global = true, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -87,6 +87,16 @@ impl Global {
             self.format().unwrap_or(Format::Table),
             self.no_color.as_deref().is_some_and(|set| !set.is_empty()),
         )
+    }
+
+    /// What `-o` was given, for a command that has its own outputs.
+    pub fn output_name(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
+    /// The certificate that signed an https server's.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// The file that the command writes.
@@ -152,7 +162,7 @@ pub enum Command {
     /// Show every container's use, and every model's wait, as it happens
     Top(top::Args),
     /// Send requests to a model and measure its answers
-    Load(load::Args),
+    Load(Box<load::Args>),
     /// Show which container has which role, and why
     Roles(roles::Args),
     /// Print what the agents measured, a value a line
@@ -174,7 +184,7 @@ pub enum Command {
 /// Parses the process's arguments under the name that the person typed.
 pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
     let mut command = command(invocation);
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let matches = command.try_get_matches_from_mut(load::hey::spelled(std::env::args_os()))?;
     if names_two_places(&matches) {
         let message = "--server names an aggregator, --context and --kubeconfig a cluster: give one of them";
         return Err(command.error(ErrorKind::ArgumentConflict, message));
@@ -185,7 +195,7 @@ pub fn parse(invocation: Invocation) -> Result<Cli, clap::Error> {
         return Err(command.error(ErrorKind::ArgumentConflict, message));
     }
     match cli.global.format() {
-        Err(message) if !matches!(cli.command, Command::Trace(_)) => {
+        Err(message) if !matches!(cli.command, Command::Trace(_) | Command::Load(_)) => {
             Err(command.error(ErrorKind::InvalidValue, message))
         }
         Ok(_) | Err(_) => Ok(cli),
@@ -205,6 +215,9 @@ fn command(invocation: Invocation) -> ClapCommand {
     let mut command = named(Cli::command(), invocation);
     // From here on every command has the global flags, and may say for itself what they mean to it.
     command.build();
+    let command = command.mut_subcommand("load", |load| {
+        load.mut_args(|arg| if arg.get_id() == "output" { arg.value_name(load::FORMS) } else { arg })
+    });
     command.mut_subcommand("trace", |trace| {
         trace.mut_subcommand("record", |record| {
             record.mut_args(|arg| if arg.get_id() == "output" { a_file(arg) } else { arg })

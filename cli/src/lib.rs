@@ -104,7 +104,10 @@ async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::
             stop::or_stopped(uninstall::run(args, &cli.global.target()?, output)).await
         }
         Command::Replay(args) => stop::or_stopped(replay::run(args, cli.global.namespace(), output)).await,
-        Command::Load(args) => load::run(args, output).await,
+        Command::Load(args) => {
+            let (form, ca_file) = (cli.global.output_name(), cli.global.ca_file());
+            load::run(*args, form, ca_file, output).await
+        }
         Command::Trace(args) => {
             let file = cli.global.file();
             trace::run(args, file, &place()?, output).await

@@ -11,6 +11,8 @@ use crate::predict;
 pub enum ErrorClass {
     /// No connection could be opened.
     Connect,
+    /// A connection was opened, and TLS failed over it.
+    Tls,
     /// The last byte did not come in time.
     Timeout,
     /// The connection broke between the send and the last byte.
@@ -31,8 +33,9 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// All, in the order of their declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connect,
+        Self::Tls,
         Self::Timeout,
         Self::Reset,
         Self::Status4xx,
@@ -46,6 +49,7 @@ impl ErrorClass {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::Status4xx => "status_4xx",

@@ -19,6 +19,8 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::answer::{ErrorClass, judge};
 use crate::clock::MonoNanos;
@@ -45,13 +47,13 @@ pub(crate) async fn serve(shard: Rc<Shard>, plan: Rc<Plan>) {
     let began = MonoNanos::now();
     let opened = match timeout(plan.request_timeout, Link::open(&plan)).await {
         Ok(opened) => opened,
-        Err(_elapsed) => Err(std::io::ErrorKind::TimedOut.into()),
+        Err(_elapsed) => Err((ErrorClass::Connect, std::io::ErrorKind::TimedOut.into())),
     };
     let mut link = match opened {
         Ok(link) => link,
-        Err(error) => {
+        Err((class, error)) => {
             if let Some(ticket) = shard.take() {
-                ticket.fail(ErrorClass::Connect, &Refused(&error));
+                ticket.fail(class, &Refused(&error));
             }
             if plan.rests_after_refusal {
                 sleep(CONNECT_BACKOFF).await;
@@ -88,6 +90,7 @@ async fn exchange(link: &mut Link, plan: &Plan, ticket: Ticket) -> bool {
     let read = read_answer(reply, &mut link.answer);
     match link.deadline.keep(sent, link.protocol.drive(read)).await {
         Ok(Ok(head)) => {
+            ticket.answered(head.status.as_u16(), link.answer.len());
             match judge(plan.check, head.status, &link.answer, body.instances) {
                 Ok(()) => ticket.complete(sent, head.first_byte, head.last_byte),
                 Err(class) => ticket.fail(class, &Rejected { status: head.status, body: &link.answer }),
@@ -195,13 +198,18 @@ struct Link {
 }
 
 impl Link {
-    async fn open(plan: &Plan) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(plan.address).await?;
-        stream.set_nodelay(true)?;
+    async fn open(plan: &Plan) -> Result<Self, (ErrorClass, std::io::Error)> {
+        let refused = |error| (ErrorClass::Connect, error);
+        let stream = TcpStream::connect(plan.address).await.map_err(refused)?;
+        stream.set_nodelay(true).map_err(refused)?;
+        let stream = match &plan.tls {
+            None => Either::Left(stream),
+            Some(tls) => Either::Right(tls.secure(stream).await.map_err(|error| (ErrorClass::Tls, error))?),
+        };
         let mut http = http1::Builder::new();
         http.max_buf_size(READ_BYTES);
-        let (sender, connection) =
-            http.handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let opened = http.handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = opened.map_err(|error| refused(std::io::Error::other(error)))?;
         let deadline = Deadline::new(plan.request_timeout);
         Ok(Self { sender, protocol: Protocol(Some(connection)), deadline, answer: Vec::new() })
     }
@@ -226,7 +234,10 @@ impl Link {
 
 /// The protocol state of a connection; `None` once it has ended, however that was: a request in
 /// flight then learns of it by its own error.
-struct Protocol(Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>);
+struct Protocol(Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>);
+
+/// In the clear, or through TLS.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 impl Protocol {
     /// Moves bytes; ready when the connection has ended.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::iter::Peekable;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use crate::connection;
 use crate::error::LoadError;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::schedule::{Arrival, Arrivals};
 use crate::shard::Shard;
-use crate::spec::{Arrivals, Spec};
+use crate::spec::{Pace, Spec};
 use crate::tally::{Interval, Phase, Totals};
 use berth::Latencies;
 
@@ -113,13 +115,15 @@ async fn run(order: Order) -> Result<Outcome, LoadError> {
         }
         StartAt::At(start) => start,
     };
-    let shard = match spec.arrivals {
-        Arrivals::Open(_) => Shard::open(),
-        Arrivals::Closed { .. } => Shard::closed(spec.stripe),
+    let (shard, arrivals) = match &spec.pace {
+        Pace::Open(schedule) => {
+            (Shard::open(), Some(Arrivals::new(schedule.clone(), spec.stripe).peekable()))
+        }
+        Pace::Closed { .. } => (Shard::closed(spec.stripe, spec.requests), None),
     };
     let report = Report::new(events, start);
     let connections = JoinSet::new();
-    Engine { spec, plan: Rc::new(plan), shard, alarm, connections, report, start, nth: 0 }.run(&stop).await
+    Engine { spec, plan: Rc::new(plan), shard, alarm, connections, report, start, arrivals }.run(&stop).await
 }
 
 struct Engine {
@@ -130,8 +134,8 @@ struct Engine {
     connections: JoinSet<()>,
     report: Report,
     start: MonoNanos,
-    /// The next request of this engine's stripe.
-    nth: u64,
+    /// What is not due yet, of an open run.
+    arrivals: Option<Peekable<Arrivals>>,
 }
 
 impl Engine {
@@ -160,7 +164,7 @@ impl Engine {
 
     /// Sends until the run's time is over.
     async fn load(&mut self, stop: &CancellationToken) -> io::Result<Ended> {
-        if let Arrivals::Closed { in_flight } = self.spec.arrivals {
+        if let Pace::Closed { in_flight } = self.spec.pace {
             (0..in_flight).for_each(|_| self.open());
         }
         let end = self.start.plus(nanos(self.spec.duration));
@@ -186,6 +190,8 @@ impl Engine {
                     rethrow(closed);
                     self.replace();
                 }
+                // A run of a number of requests is over with the last answer.
+                () = self.shard.quiet() => return Ok(Ended::Completed),
                 () = &mut stopped => return Ok(Ended::Stopped),
             }
         }
@@ -234,21 +240,21 @@ impl Engine {
 
     /// Offers every request that is due; returns when the next one will be.
     fn release(&mut self, now: MonoNanos) -> Option<MonoNanos> {
-        let Arrivals::Open(schedule) = self.spec.arrivals else { return None };
-        loop {
-            let k = self.spec.stripe.global(self.nth);
-            if k >= schedule.requests() {
-                return None;
-            }
-            let due = self.start.plus(schedule.due_nanos(k));
-            if due > now {
-                return Some(due);
-            }
-            self.nth += 1;
-            if self.shard.offer(k, due) {
+        while let Some(arrival) = self.next_due(now) {
+            if self.shard.offer(arrival.k, self.start.plus(arrival.due_nanos)) {
                 self.place();
             }
         }
+        let next = self.arrivals.as_mut()?.peek();
+        if next.is_none() && self.spec.requests < u64::MAX {
+            self.shard.stop_issuing();
+        }
+        next.map(|arrival| self.start.plus(arrival.due_nanos))
+    }
+
+    fn next_due(&mut self, now: MonoNanos) -> Option<Arrival> {
+        let start = self.start;
+        self.arrivals.as_mut()?.next_if(|arrival| start.plus(arrival.due_nanos) <= now)
     }
 
     /// Finds a connection for a request that waits: an idle one, or a new one while there may be
@@ -262,10 +268,10 @@ impl Engine {
 
     /// A connection has closed: a closed run needs another, an open one if somebody waits.
     fn replace(&mut self) {
-        match self.spec.arrivals {
-            Arrivals::Open(_) if self.shard.is_waited_for() => self.place(),
-            Arrivals::Open(_) => {}
-            Arrivals::Closed { .. } => self.open(),
+        match self.spec.pace {
+            Pace::Open(_) if self.shard.is_waited_for() => self.place(),
+            Pace::Closed { .. } if self.shard.is_issuing() => self.open(),
+            Pace::Open(_) | Pace::Closed { .. } => {}
         }
     }
 

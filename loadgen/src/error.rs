@@ -16,6 +16,14 @@ pub enum LoadError {
         /// What the connection attempt met.
         source: io::Error,
     },
+    /// It answers, and no TLS connection to it can be trusted.
+    #[error("no TLS with {target}: give the CA that signed its certificate, or correct the name")]
+    Untrusted {
+        /// The URL.
+        target: String,
+        /// What the handshake met.
+        source: io::Error,
+    },
     /// The payload does not fit the check that was asked for.
     #[error(transparent)]
     Payload(#[from] PayloadError),

@@ -30,6 +30,7 @@ mod sys;
 mod tally;
 mod target;
 mod throttle;
+mod tls;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -38,7 +39,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use answer::ErrorClass;
-pub use berth::load::{Check, Model};
+pub use berth::load::{Check, Model, Rate, RateError, RequestHead, Spacing};
 pub use berth::{Latencies, TargetUrlError};
 pub use clock::{MonoNanos, NANOS_PER_SEC};
 pub use engine::{Ended, Outcome, StartAt};
@@ -47,11 +48,12 @@ pub use link::Worker;
 pub use payload::{Body, Label, PackedError, Payload, PayloadError, hash as payload_hash};
 pub use random::Random;
 pub use ratio::{FEWEST_INTERVALS, Ratio, RatioError, Statistic, ratio_interval};
-pub use schedule::{Schedule, Stripe};
+pub use schedule::{Arrival, Arrivals, Schedule, Stripe};
 pub use spec::{ENGINE_CONNECTIONS, SHORTEST_RUN, Spec, SpecDraft, SpecError};
 pub use summary::{Limit, Quantiles, Summary, Verdict};
 pub use tally::{Counts, Errors, Generator, Interval, Phase, PhaseTotals, SumError, Tally, Totals};
 pub use target::Target;
+pub use tls::{TlsDraft, TlsError};
 
 /// A run whose payload fits, whose target answers and which has room for its connections: all that
 /// can fail is behind it, so several workers can be readied first and started together.
@@ -69,7 +71,7 @@ impl Ready {
             payload.require_predict_api()?;
         }
         files::make_room(spec.connections)?;
-        let address = spec.target.preflight(spec.request_timeout).await?;
+        let address = spec.target.preflight(spec.tls.as_ref(), spec.request_timeout).await?;
         Ok(Self { spec, payload, address })
     }
 

@@ -1,7 +1,8 @@
 //! The request bodies of a run: serialised once, shared by every connection, and cycled in order.
 //!
-//! Invariant: request `k` of the run carries body `k mod bodies`, whichever worker sends it.
-//! Deliberately absent: random rows. A run can be repeated only when its requests are known.
+//! Invariant: request `k` of the run carries body `k mod bodies`, whichever worker sends it. Deliberately
+//! absent: rows drawn at random. A run can be repeated only when its requests are known; a shuffled
+//! payload is in another order, which is known too.
 
 mod csv;
 mod ndjson;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use berth::limits::{PAYLOAD_BYTES, PAYLOAD_ROWS};
 use bytes::Bytes;
 
-use crate::predict;
+use crate::{predict, random::Random};
 
 /// One request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +147,20 @@ impl Payload {
         Self { bodies: Arc::new([Body::new(bytes)]) }
     }
 
+    /// A whole file, of any kind, as the body of each request.
+    pub fn of_file(path: &Path) -> Result<Self, PayloadError> {
+        let bytes = read_bounded(path, &path.display().to_string())?;
+        Ok(Self::single(bytes.into()))
+    }
+
+    /// The same bodies in a random order, which is that of the seed.
+    #[must_use]
+    pub fn shuffled(&self, seed: u64) -> Self {
+        let mut bodies = self.bodies.to_vec();
+        Random::new(seed).shuffle(&mut bodies);
+        Self { bodies: bodies.into() }
+    }
+
     /// All bodies, in the order in which they are sent.
     pub fn bodies(&self) -> &[Body] {
         &self.bodies
@@ -229,6 +244,21 @@ mod tests {
         let [first, second, third] = [0, 1, 2].map(|k| sent[k]);
         assert_eq!(sent, [first, second, third, first, second, third, first]);
         assert_eq!(first, br#"{"payload":{"instances":[[0]]}}"#);
+    }
+
+    #[test]
+    fn a_shuffled_payload_has_the_same_rows_in_another_order_which_its_seed_gives() {
+        let lines: Vec<String> = (0..50).map(|row| format!("[{row}]")).collect();
+        let payload = Payload::ndjson("rows", lines.join("\n").as_bytes()).unwrap();
+        let (once, again, other) = (payload.shuffled(1), payload.shuffled(1), payload.shuffled(2));
+        assert!(once.bodies() == again.bodies() && once.bodies() != other.bodies());
+        assert_ne!(once.bodies(), payload.bodies());
+        let sorted = |payload: &Payload| {
+            let mut bodies: Vec<Bytes> = payload.bodies().iter().map(|body| body.bytes.clone()).collect();
+            bodies.sort();
+            bodies
+        };
+        assert_eq!(sorted(&once), sorted(&payload));
     }
 
     #[test]

@@ -26,6 +26,12 @@ impl Random {
         u64::try_from(scaled).expect("below a u64")
     }
 
+    /// A number above 0, at most 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        // 53 bits are what a float holds.
+        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
     /// Puts items into a random order (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for (last, size) in (0..items.len()).zip(1..).skip(1) {

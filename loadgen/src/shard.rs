@@ -34,7 +34,7 @@ enum Source {
     /// The schedule put it here.
     Open(VecDeque<Due>),
     /// It is due when somebody asks.
-    Closed { nth: u64, stripe: Stripe },
+    Closed { nth: u64, stripe: Stripe, requests: u64 },
 }
 
 /// A connection that waits for work; it is woken through this.
@@ -72,9 +72,12 @@ impl Shard {
         Self::new(Source::Open(VecDeque::new()))
     }
 
-    /// Connections take requests as fast as they settle them.
-    pub(crate) fn closed(stripe: Stripe) -> Rc<Self> {
-        Self::new(Source::Closed { nth: 0, stripe })
+    /// Connections take requests as fast as they settle them,
+    /// until the run has had so many.
+    pub(crate) fn closed(stripe: Stripe, requests: u64) -> Rc<Self> {
+        let shard = Self::new(Source::Closed { nth: 0, stripe, requests });
+        shard.issuing.set(stripe.global(0) < requests);
+        shard
     }
 
     /// Request `k` is due: it waits for a connection, or is dropped when too many wait. Whether it
@@ -100,9 +103,10 @@ impl Shard {
         let due = match &mut *self.source.borrow_mut() {
             Source::Open(queue) => queue.pop_front()?,
             Source::Closed { .. } if !self.issuing.get() => return None,
-            Source::Closed { nth, stripe } => {
+            Source::Closed { nth, stripe, requests } => {
                 let due = Due { k: stripe.global(*nth), intended: MonoNanos::now() };
                 *nth += 1;
+                self.issuing.set(stripe.global(*nth) < *requests);
                 self.tally.borrow_mut().counts.scheduled += 1;
                 self.outstanding.set(self.outstanding.get() + 1);
                 due
@@ -138,6 +142,11 @@ impl Shard {
         self.tally.borrow_mut().connect.record_nanos(took_nanos);
     }
 
+    /// Whether something new may become due.
+    pub(crate) fn is_issuing(&self) -> bool {
+        self.issuing.get()
+    }
+
     /// From now on nothing new becomes due.
     pub(crate) fn stop_issuing(&self) {
         self.issuing.set(false);
@@ -155,9 +164,9 @@ impl Shard {
         self.outstanding.get()
     }
 
-    /// Returns when the last request is settled, once nothing new becomes due.
+    /// Returns when the last request is settled and nothing new becomes due.
     pub(crate) async fn quiet(&self) {
-        while self.outstanding.get() > 0 {
+        while self.issuing.get() || self.outstanding.get() > 0 {
             self.quiet.notified().await;
         }
     }
@@ -210,6 +219,13 @@ impl Ticket {
         tally.counts.sent += 1;
         tally.send_lag.record_nanos(sent.since(self.due.intended));
         sent
+    }
+
+    /// A whole answer has come; what it is worth is said next.
+    pub(crate) fn answered(&self, status: u16, body_bytes: usize) {
+        let tally = &mut *self.shard.tally.borrow_mut();
+        *tally.statuses.entry(status).or_default() += 1;
+        tally.received_bytes += body_bytes as u64;
     }
 
     /// Its answer is a success.
@@ -293,13 +309,22 @@ mod tests {
 
     #[test]
     fn a_closed_run_takes_its_stripe_until_it_stops_issuing_and_has_no_send_lag() {
-        let shard = Shard::closed(Stripe::new(1, 3).unwrap());
+        let shard = Shard::closed(Stripe::new(1, 3).unwrap(), u64::MAX);
         let taken: Vec<Ticket> = (0..3).map(|_| shard.take().unwrap()).collect();
         assert_eq!(taken.iter().map(Ticket::k).collect::<Vec<_>>(), [1, 4, 7]);
         assert_eq!(taken[0].send(), taken[0].due.intended);
         shard.stop_issuing();
         assert!(shard.take().is_none());
         assert_eq!(shard.outstanding(), 3);
+    }
+
+    #[test]
+    fn a_closed_run_of_so_many_requests_ends_with_the_last_of_its_stripe() {
+        for (requests, mine) in [(1, 0), (2, 1), (7, 2), (8, 3)] {
+            let shard = Shard::closed(Stripe::new(1, 3).unwrap(), requests);
+            let taken: Vec<Ticket> = std::iter::from_fn(|| shard.take()).collect();
+            assert_eq!((taken.len(), shard.issuing.get()), (mine, false), "{requests}");
+        }
     }
 
     #[tokio::test]

@@ -1,12 +1,13 @@
 //! What a load run is: a specification that is valid by construction.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
-use berth::load::{Check, Model};
-use berth::{TargetUrlError, limits};
+use berth::load::{Check, Model, RequestHead};
+use berth::{ProtocolError, TargetUrlError, limits};
 
 use crate::schedule::{Schedule, Stripe};
 use crate::target::Target;
+use crate::tls::{Tls, TlsDraft, TlsError};
 
 /// Connections of one engine: 28,232 ephemeral ports to one destination is the kernel's default
 /// (`net.ipv4.ip_local_port_range`), and closed ones hold theirs for a minute.
@@ -34,6 +35,12 @@ pub struct SpecDraft {
     pub check: Check,
     /// This engine's part of the run.
     pub stripe: Stripe,
+    /// The run ends when so many are settled, over all workers; `None`: as many as its time allows.
+    pub requests: Option<NonZeroU64>,
+    /// Of every request.
+    pub head: RequestHead,
+    /// For an https target.
+    pub tls: TlsDraft,
 }
 
 /// Why a specification is refused, with the mend.
@@ -42,12 +49,12 @@ pub enum SpecError {
     /// The target is no http URL.
     #[error(transparent)]
     Target(#[from] TargetUrlError),
-    /// The rate is not a number above 0 within the limit.
-    #[error("rate {rate_per_sec}/s: give a rate from 0.000001/s to {limit}/s", limit = limits::LOAD_RATE_PER_SEC)]
-    Rate {
-        /// What was given.
-        rate_per_sec: f64,
-    },
+    /// Method or headers that no request can have.
+    #[error(transparent)]
+    Head(#[from] ProtocolError),
+    /// TLS cannot be spoken with what was given.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Too short or too long a run.
     #[error("duration {duration:?}: give one from {SHORTEST_RUN:?} to {limit:?}", limit = limits::LOAD_DURATION)]
     Duration {
@@ -91,8 +98,8 @@ pub enum SpecError {
 }
 
 /// When this engine sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrivals {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Pace {
     /// By the schedule.
     Open(Schedule),
     /// This many at a time.
@@ -103,7 +110,7 @@ pub(crate) enum Arrivals {
 #[derive(Debug, Clone)]
 pub struct Spec {
     pub(crate) target: Target,
-    pub(crate) arrivals: Arrivals,
+    pub(crate) pace: Pace,
     pub(crate) duration: Duration,
     /// Of this engine alone.
     pub(crate) connections: u32,
@@ -111,14 +118,32 @@ pub struct Spec {
     pub(crate) drain: Duration,
     pub(crate) check: Check,
     pub(crate) stripe: Stripe,
+    /// Over all engines.
+    pub(crate) requests: u64,
+    pub(crate) head: RequestHead,
+    /// Of an https target.
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Spec {
     /// Checks a draft against the limits of the contract and of one engine.
     pub fn new(draft: SpecDraft) -> Result<Self, SpecError> {
-        let SpecDraft { target_url, model, duration, connections, request_timeout, drain, check, stripe } =
-            draft;
+        let SpecDraft {
+            target_url,
+            model,
+            duration,
+            connections,
+            request_timeout,
+            drain,
+            check,
+            stripe,
+            requests,
+            head,
+            tls,
+        } = draft;
         let target = Target::parse(&target_url)?;
+        let head = head.checked()?;
+        let tls = target.is_tls().then(|| Tls::new(&tls, target.host())).transpose()?;
         if duration < SHORTEST_RUN || duration > limits::LOAD_DURATION {
             return Err(SpecError::Duration { duration });
         }
@@ -132,19 +157,28 @@ impl Spec {
         if connections < workers || connections.div_ceil(workers) > ENGINE_CONNECTIONS {
             return Err(SpecError::Connections { connections, workers });
         }
-        let arrivals = match model {
-            Model::Open { rate_per_sec } => Some(rate_per_sec)
-                .filter(|rate| *rate <= limits::LOAD_RATE_PER_SEC)
-                .and_then(|rate| Schedule::constant(rate, duration))
-                .map(Arrivals::Open)
-                .ok_or(SpecError::Rate { rate_per_sec })?,
+        let requests = requests.map_or(u64::MAX, NonZeroU64::get);
+        let pace = match model {
+            Model::Open { rate, spacing } => Pace::Open(Schedule::new(&rate, spacing, duration, requests)),
             Model::Closed { in_flight } if in_flight < workers || in_flight > connections => {
                 return Err(SpecError::InFlight { in_flight, connections, workers });
             }
-            Model::Closed { in_flight } => Arrivals::Closed { in_flight: stripe.share(in_flight) },
+            Model::Closed { in_flight } => Pace::Closed { in_flight: stripe.share(in_flight) },
         };
         let connections = stripe.share(connections);
-        Ok(Self { target, arrivals, duration, connections, request_timeout, drain, check, stripe })
+        Ok(Self {
+            target,
+            pace,
+            duration,
+            connections,
+            request_timeout,
+            drain,
+            check,
+            stripe,
+            requests,
+            head,
+            tls,
+        })
     }
 }
 
@@ -155,24 +189,24 @@ mod tests {
     fn draft() -> SpecDraft {
         SpecDraft {
             target_url: "http://model:5111/predict".to_owned(),
-            model: Model::Open { rate_per_sec: 999.5 },
+            model: Model::steady(999.5).unwrap(),
             duration: Duration::from_secs(3),
             connections: 100,
             request_timeout: Duration::from_secs(5),
             drain: Duration::from_secs(1),
             check: Check::PredictApi,
             stripe: Stripe::WHOLE,
+            requests: None,
+            head: RequestHead::default(),
+            tls: TlsDraft::default(),
         }
     }
 
     #[test]
     fn every_bound_has_its_own_error() {
         type Damage = fn(&mut SpecDraft);
-        let cases: [(&str, Damage, &str); 11] = [
-            ("https", |d| d.target_url = "https://model/".to_owned(), "not plain http"),
-            ("no rate", |d| d.model = Model::Open { rate_per_sec: 0.0 }, "rate 0/s"),
-            ("not a number", |d| d.model = Model::Open { rate_per_sec: f64::NAN }, "rate NaN/s"),
-            ("too fast", |d| d.model = Model::Open { rate_per_sec: 200_001.0 }, "rate 200001/s"),
+        let cases: [(&str, Damage, &str); 8] = [
+            ("another scheme", |d| d.target_url = "ftp://model/".to_owned(), "http://host:port/path"),
             ("too short", |d| d.duration = Duration::from_millis(99), "duration 99ms"),
             ("too long", |d| d.duration = Duration::from_secs(3_601), "duration 3601s"),
             ("no timeout", |d| d.request_timeout = Duration::ZERO, "request timeout 0ns"),
@@ -202,6 +236,6 @@ mod tests {
             ..draft()
         })
         .unwrap();
-        assert_eq!((spec.connections, spec.arrivals), (2, Arrivals::Closed { in_flight: 2 }));
+        assert_eq!((spec.connections, spec.pace), (2, Pace::Closed { in_flight: 2 }));
     }
 }

@@ -16,27 +16,41 @@ const SEND_LAG_USEC: u64 = 1_000;
 /// Send lag up to this part of the response time does not change what a user would see.
 const SEND_LAG_OF_RESPONSE: f64 = 0.05;
 
+/// In a shorter run most of the generator's work is to open its connections, and is no sign of a limit.
+const SHORTEST_JUDGED_SEC: f64 = 1.0;
+
 /// Above this part of its thread a generator has no reserve left for a burst.
 const CPU_SHARE: f64 = 0.8;
 
-/// What a histogram says, in microseconds; every field is absent when it is empty.
+/// What a histogram says, in microseconds; every field is absent when it is empty. In JSON the unit
+/// stands in the name of what was measured, such as `response_usec`.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Quantiles {
     /// How many values there are.
     pub count: u64,
+    /// The smallest.
+    #[serde(rename = "min")]
+    pub min_usec: Option<u64>,
     /// The mean.
+    #[serde(rename = "mean")]
     pub mean_usec: Option<f64>,
     /// Half of the values are not above it.
+    #[serde(rename = "p50")]
     pub p50_usec: Option<u64>,
     /// 90 % are not above it.
+    #[serde(rename = "p90")]
     pub p90_usec: Option<u64>,
     /// 95 % are not above it.
+    #[serde(rename = "p95")]
     pub p95_usec: Option<u64>,
     /// 99 % are not above it.
+    #[serde(rename = "p99")]
     pub p99_usec: Option<u64>,
     /// 99.9 % are not above it.
+    #[serde(rename = "p999")]
     pub p999_usec: Option<u64>,
     /// The largest.
+    #[serde(rename = "max")]
     pub max_usec: Option<u64>,
 }
 
@@ -45,6 +59,7 @@ impl Quantiles {
     pub fn of(latencies: &Latencies) -> Self {
         Self {
             count: latencies.count(),
+            min_usec: latencies.quantile_usec(0.0),
             mean_usec: latencies.mean_usec(),
             p50_usec: latencies.quantile_usec(0.5),
             p90_usec: latencies.quantile_usec(0.9),
@@ -119,12 +134,14 @@ impl fmt::Display for Limit {
 }
 
 /// A run in figures.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// How long requests were sent.
     pub load_sec: f64,
     /// Over load and drain.
     pub counts: Counts,
+    /// Requests that went out a second, while requests were sent.
+    pub sent_per_sec: f64,
     /// Successes a second while requests were sent; those of the drain do not count.
     pub throughput_per_sec: f64,
     /// From the intended send to the last byte.
@@ -152,6 +169,7 @@ impl Summary {
         Self {
             load_sec,
             counts: tally.counts,
+            sent_per_sec: part_of_load(totals.load.tally.counts.sent as f64),
             throughput_per_sec: part_of_load(totals.load.tally.counts.completed as f64),
             response: Quantiles::of(&tally.response),
             service: Quantiles::of(&tally.service),
@@ -179,7 +197,7 @@ impl Summary {
             Limit::Dropped { requests: self.counts.dropped }
         } else if throttled > 0 {
             Limit::Throttled { usec: throttled }
-        } else if self.cpu_share > CPU_SHARE {
+        } else if self.cpu_share > CPU_SHARE && self.load_sec >= SHORTEST_JUDGED_SEC {
             Limit::Cpu { share: self.cpu_share }
         } else if p99_usec > limit_usec {
             Limit::SendLag { p99_usec, limit_usec }

@@ -4,6 +4,8 @@
 //! was due is in exactly one count: scheduled = completed + errors + dropped + censored + what is
 //! still waiting or in flight. Failed requests are counted and never enter a latency histogram.
 
+use std::collections::BTreeMap;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::answer::ErrorClass;
@@ -97,6 +99,10 @@ pub struct Tally {
     pub send_lag: Latencies,
     /// Of connections that were opened: from the first packet to readiness.
     pub connect: Latencies,
+    /// Whole answers by their HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// In the bodies of whole answers.
+    pub received_bytes: u64,
 }
 
 impl Tally {
@@ -108,6 +114,10 @@ impl Tally {
         self.first_byte.merge(&other.first_byte);
         self.send_lag.merge(&other.send_lag);
         self.connect.merge(&other.connect);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.received_bytes += other.received_bytes;
     }
 }
 

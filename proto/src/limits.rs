@@ -84,6 +84,18 @@ pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests a second of one run: ten workers of 20,000 each.
 pub const LOAD_RATE_PER_SEC: f64 = 200_000.0;
 
+/// The least rate: schedules hold rates in millionths.
+pub const LOAD_LEAST_RATE_PER_SEC: f64 = 0.000_001;
+
+/// Headers of a load run's requests, and the bytes of one: what servers take in all, by default, is 8 KiB.
+pub const LOAD_HEADERS: usize = 64;
+
+/// See [`LOAD_HEADERS`].
+pub const LOAD_HEADER_BYTES: usize = 8 * 1024;
+
+/// Stages of a rate: one a minute of the longest run.
+pub const LOAD_STAGES: usize = 60;
+
 /// How long one run may last: an hour finds every knee, and bounds a forgotten one.
 pub const LOAD_DURATION: Duration = Duration::from_secs(3_600);
 

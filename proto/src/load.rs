@@ -1,21 +1,48 @@
 //! A load run's specification, valid by construction.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use crate::{ProtocolError, TargetUrl, limits, wire};
 
+mod head;
+mod rate;
+
+pub use head::RequestHead;
+pub use rate::{Rate, RateError, Stage};
+
 /// When requests are sent.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Model {
     /// On schedule, whatever the answers do.
     Open {
         /// Over all workers.
-        rate_per_sec: f64,
+        rate: Rate,
+        /// How it is laid out.
+        spacing: Spacing,
     },
     /// When an answer has come.
     Closed {
         /// Over all workers.
         in_flight: u32,
+    },
+}
+
+impl Model {
+    /// On schedule, always as far apart.
+    pub fn steady(per_sec: f64) -> Result<Self, RateError> {
+        Ok(Self::Open { rate: Rate::steady(per_sec)?, spacing: Spacing::Even })
+    }
+}
+
+/// The times between the requests of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// Equal, where the rate is.
+    Even,
+    /// Exponentially distributed: what many users who know nothing of each other do.
+    Poisson {
+        /// The same seed gives the same times.
+        seed: u64,
     },
 }
 
@@ -63,6 +90,10 @@ pub struct RunSpec {
     pub workers: u32,
     /// What to do when one is lost.
     pub on_loss: OnLoss,
+    /// The run ends when so many are settled; `None`: as many as its time allows.
+    pub requests: Option<NonZeroU64>,
+    /// Of every request.
+    pub head: RequestHead,
 }
 
 fn seconds(field: &'static str, value: f64, limit: Duration) -> Result<Duration, ProtocolError> {
@@ -81,21 +112,48 @@ fn count(field: &'static str, value: u32, limit: u32) -> Result<u32, ProtocolErr
 
 fn model(wire: Option<wire::run_spec::Model>) -> Result<Model, ProtocolError> {
     match wire.ok_or(ProtocolError::Missing { field: "spec.model" })? {
-        wire::run_spec::Model::Open(open) => {
-            let rate = open.rate_per_sec;
-            if !(rate > 0.0 && rate <= limits::LOAD_RATE_PER_SEC) {
-                return Err(ProtocolError::invalid(
-                    "spec.open.rate_per_sec",
-                    rate,
-                    "above 0, at most 200000",
-                ));
-            }
-            Ok(Model::Open { rate_per_sec: rate })
-        }
+        wire::run_spec::Model::Open(open) => open_model(&open),
         wire::run_spec::Model::Closed(closed) => Ok(Model::Closed {
             in_flight: count("spec.closed.in_flight", closed.in_flight, limits::LOAD_CONNECTIONS)?,
         }),
     }
+}
+
+fn open_model(wire: &wire::OpenModel) -> Result<Model, ProtocolError> {
+    let stage =
+        |stage: &wire::RateStage| Stage { from_per_sec: stage.from_per_sec, to_per_sec: stage.to_per_sec };
+    let rate = if wire.stages.is_empty() {
+        let rule = "from 0.000001 to 200000";
+        Rate::steady(wire.rate_per_sec)
+            .map_err(|_| ProtocolError::invalid("spec.open.rate_per_sec", wire.rate_per_sec, rule))?
+    } else if wire.rate_per_sec == 0.0 {
+        ProtocolError::at_most("spec.open.stages", wire.stages.len(), limits::LOAD_STAGES)?;
+        let stages: Vec<Stage> = wire.stages.iter().map(stage).collect();
+        let rule = "stages with rates from 0.000001 to 200000, or 0, of which one is above 0";
+        let shown = stages.iter().map(Stage::to_string).collect::<Vec<_>>().join(",");
+        Rate::new(stages).map_err(|_| ProtocolError::invalid("spec.open.stages", shown, rule))?
+    } else {
+        let rule = "0 where there are stages";
+        return Err(ProtocolError::invalid("spec.open.rate_per_sec", wire.rate_per_sec, rule));
+    };
+    let spacing = wire.poisson_seed.map_or(Spacing::Even, |seed| Spacing::Poisson { seed });
+    Ok(Model::Open { rate, spacing })
+}
+
+fn wire_open_model(rate: &Rate, spacing: Spacing) -> wire::OpenModel {
+    let stage =
+        |stage: &Stage| wire::RateStage { from_per_sec: stage.from_per_sec, to_per_sec: stage.to_per_sec };
+    let steady = match rate.stages() {
+        [only] => only.steady(),
+        _ => None,
+    };
+    let stages = steady.is_none().then(|| rate.stages().iter().map(stage).collect());
+    let (rate_per_sec, stages) = (steady.unwrap_or_default(), stages.unwrap_or_default());
+    let poisson_seed = match spacing {
+        Spacing::Even => None,
+        Spacing::Poisson { seed } => Some(seed),
+    };
+    wire::OpenModel { rate_per_sec, stages, poisson_seed }
 }
 
 impl TryFrom<wire::RunSpec> for RunSpec {
@@ -104,7 +162,7 @@ impl TryFrom<wire::RunSpec> for RunSpec {
     fn try_from(wire: wire::RunSpec) -> Result<Self, ProtocolError> {
         ProtocolError::at_most("spec.target_url", wire.target_url.len(), limits::PATH_BYTES)?;
         if TargetUrl::parse(&wire.target_url).is_err() {
-            let rule = "http://host:port/path";
+            let rule = "http://host:port/path, or https";
             return Err(ProtocolError::invalid("spec.target_url", wire.target_url, rule));
         }
         let check = match wire::ResponseCheck::try_from(wire.check) {
@@ -135,6 +193,8 @@ impl TryFrom<wire::RunSpec> for RunSpec {
             check,
             workers: count("spec.workers", wire.workers.max(1), limits::LOAD_WORKERS)?,
             on_loss,
+            requests: NonZeroU64::new(wire.requests),
+            head: head::read(wire.method, wire.headers)?,
             target_url: wire.target_url,
         })
     }
@@ -143,7 +203,7 @@ impl TryFrom<wire::RunSpec> for RunSpec {
 impl From<RunSpec> for wire::RunSpec {
     fn from(spec: RunSpec) -> Self {
         let model = match spec.model {
-            Model::Open { rate_per_sec } => wire::run_spec::Model::Open(wire::OpenModel { rate_per_sec }),
+            Model::Open { rate, spacing } => wire::run_spec::Model::Open(wire_open_model(&rate, spacing)),
             Model::Closed { in_flight } => wire::run_spec::Model::Closed(wire::ClosedModel { in_flight }),
         };
         let check = match spec.check {
@@ -154,6 +214,7 @@ impl From<RunSpec> for wire::RunSpec {
             OnLoss::Abort => wire::LossPolicy::Abort,
             OnLoss::Degrade => wire::LossPolicy::Degrade,
         };
+        let (method, headers) = head::write(spec.head);
         Self {
             target_url: spec.target_url,
             model: Some(model),
@@ -165,6 +226,9 @@ impl From<RunSpec> for wire::RunSpec {
             check: check.into(),
             workers: spec.workers,
             on_loss: on_loss.into(),
+            requests: spec.requests.map_or(0, NonZeroU64::get),
+            method,
+            headers,
         }
     }
 }

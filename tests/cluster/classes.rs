@@ -25,11 +25,11 @@ const HURT: f64 = 1.10;
 const STEADY: [&str; 4] = ["--rate", "60", "-z", "10s"];
 
 /// More at a time than there is CPU for.
-const FLOOD: [&str; 4] = ["--in-flight", "12", "-z", "10s"];
+const FLOOD: [&str; 4] = ["-c", "12", "-z", "10s"];
 
 /// Always one more than its one worker can serve, so that it takes all the CPU time that it gets, and for
 /// twice the ten seconds of which a report speaks, so that half of the reports speak of nothing else.
-const QUEUED: [&str; 4] = ["--in-flight", "2", "-z", "20s"];
+const QUEUED: [&str; 4] = ["-c", "2", "-z", "20s"];
 
 /// Less than the steady requests need, so that the limit stops them.
 const CPU_LIMIT: &str = "100m";
@@ -80,7 +80,7 @@ impl Stage {
         });
         let output = run.join().unwrap();
         let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let mean = result.pointer("/service/mean_usec").and_then(Value::as_f64);
+        let mean = result.pointer("/service_usec/mean").and_then(Value::as_f64);
         assert!(mean.is_some(), "{result}: {}", String::from_utf8_lossy(&output.stderr));
         let service_mean_usec = mean.unwrap_or_default();
         Seen { service_mean_usec, told }

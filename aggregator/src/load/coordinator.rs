@@ -262,9 +262,9 @@ impl Coordinator {
             return Err(StartError::Connections { connections, workers });
         }
         match spec.model {
-            Model::Open { rate_per_sec } if rate_per_sec > limits.max_rate_per_sec => {
+            Model::Open { ref rate, .. } if rate.max_per_sec() > limits.max_rate_per_sec => {
                 let rule = "at most load.max_rate_per_sec";
-                Err(refused("spec.open.rate_per_sec", rate_per_sec, rule).into())
+                Err(refused("spec.open.rate_per_sec", rate.max_per_sec(), rule).into())
             }
             Model::Closed { in_flight } if in_flight < workers || in_flight > connections => {
                 Err(StartError::InFlight { in_flight, connections, workers })

@@ -16,6 +16,9 @@ pub(crate) const ERROR_CLASSES: usize = 32;
 /// The longest name of a class: `count_mismatch` is 14.
 const ERROR_CLASS_BYTES: usize = 32;
 
+/// Statuses of one report: every one that HTTP allows.
+pub(crate) const STATUSES: usize = 900;
+
 /// Why requests failed, in snake_case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ErrorClass(String);
@@ -51,6 +54,10 @@ pub(crate) struct Counts {
     pub(crate) censored: u64,
     /// Answered wrongly or not at all.
     pub(crate) errors: BTreeMap<ErrorClass, u64>,
+    /// Whole answers by their HTTP status.
+    pub(crate) statuses: BTreeMap<u32, u64>,
+    /// In the bodies of whole answers.
+    pub(crate) received_bytes: u64,
 }
 
 impl Counts {
@@ -64,6 +71,10 @@ impl Counts {
         for (class, &count) in &other.errors {
             add(self.errors.entry(class.clone()).or_default(), count);
         }
+        for (&status, &count) in &other.statuses {
+            add(self.statuses.entry(status).or_default(), count);
+        }
+        add(&mut self.received_bytes, other.received_bytes);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth::load::{Check, Model, OnLoss};
+use berth::load::{Check, Model, OnLoss, RequestHead};
 
 use super::*;
 use crate::load::figures::Counts;
@@ -12,6 +12,10 @@ const NOW: AxisNsec = AxisNsec(1_000_000_000_000);
 
 fn limits() -> RunLimits {
     RunLimits { max_rate_per_sec: 100.0, max_duration: SEC * 60, prepare: SEC * 30 }
+}
+
+fn steady(per_sec: f64) -> Model {
+    Model::steady(per_sec).unwrap()
 }
 
 fn spec(on_loss: OnLoss, model: Model) -> Arc<RunSpec> {
@@ -26,6 +30,8 @@ fn spec(on_loss: OnLoss, model: Model) -> Arc<RunSpec> {
         check: Check::Status,
         workers: 2,
         on_loss,
+        requests: None,
+        head: RequestHead::default(),
     })
 }
 
@@ -48,7 +54,7 @@ impl Case {
     }
 
     fn running(on_loss: OnLoss) -> Self {
-        let mut case = Self::preparing(on_loss, Model::Open { rate_per_sec: 10.0 });
+        let mut case = Self::preparing(on_loss, steady(10.0));
         case.begin();
         case
     }
@@ -152,7 +158,7 @@ fn a_skipped_interval_or_a_final_report_that_is_not_the_sum_makes_the_run_invali
 
 #[test]
 fn an_interval_of_a_future_second_or_before_the_start_is_refused() {
-    let mut case = Case::preparing(OnLoss::Abort, Model::Open { rate_per_sec: 1.0 });
+    let mut case = Case::preparing(OnLoss::Abort, steady(1.0));
     assert!(case.run.second(&worker("a"), &second(0, 1), NOW, &mut case.effects).is_err());
     case.begin();
     let far = second(SECONDS_AHEAD + 1, 1);
@@ -162,7 +168,7 @@ fn an_interval_of_a_future_second_or_before_the_start_is_refused() {
 
 #[test]
 fn who_is_not_ready_in_time_is_named() {
-    let mut case = Case::preparing(OnLoss::Degrade, Model::Open { rate_per_sec: 1.0 });
+    let mut case = Case::preparing(OnLoss::Degrade, steady(1.0));
     case.run.ready(&worker("a"), NOW, &mut case.effects);
     case.run.tick(NOW + limits().prepare - Duration::from_nanos(1), &mut case.effects);
     assert_eq!(case.run.phase(), Phase::Preparing);

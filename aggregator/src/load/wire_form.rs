@@ -1,13 +1,13 @@
 //! Load between the wire and the strict types: workers' messages in, runs out.
 
-use berth::{Latencies, NodeName, ProtocolError, hello::PROTOCOL, wire};
+use berth::{Latencies, NodeName, ProtocolError, hello::PROTOCOL, load::RunSpec, wire};
 use berth_core::{time::AxisNsec, timeline::Pong};
 
 use super::{
     coordinator::{News, Report},
     figures::{
         Cost, Counts, ERROR_CLASSES, ErrorClass, Figures, FinalReport, Generator, GeneratorVerdict,
-        Histograms, Second,
+        Histograms, STATUSES, Second,
     },
     ids::{RunId, WorkerId},
     run::{Phase, Snapshot},
@@ -129,6 +129,11 @@ fn figures(
 ) -> Result<Figures, ProtocolError> {
     let (counts, histograms) = (counts.unwrap_or_default(), histograms.unwrap_or_default());
     at_most("counts.errors", counts.errors.len(), ERROR_CLASSES)?;
+    at_most("counts.statuses", counts.statuses.len(), STATUSES)?;
+    let status = |one: wire::StatusCount| match one.status {
+        100..=999 => Ok((one.status, one.count)),
+        other => Err(refused("counts.statuses.status", other, "from 100 to 999")),
+    };
     let class = |error: wire::ErrorCount| Ok((ErrorClass::new(error.class)?, error.count));
     let cost = cost.unwrap_or_default();
     Ok(Figures {
@@ -139,6 +144,8 @@ fn figures(
             dropped: counts.dropped,
             censored: counts.censored,
             errors: counts.errors.into_iter().map(class).collect::<Result<_, ProtocolError>>()?,
+            statuses: counts.statuses.into_iter().map(status).collect::<Result<_, ProtocolError>>()?,
+            received_bytes: counts.received_bytes,
         },
         histograms: Histograms {
             response: Latencies::decode("response_hdr", &histograms.response_hdr)?,
@@ -161,6 +168,12 @@ fn counts(counts: &Counts) -> wire::Counts {
         dropped: counts.dropped,
         censored: counts.censored,
         errors: counts.errors.iter().map(error).collect(),
+        statuses: counts
+            .statuses
+            .iter()
+            .map(|(&status, &count)| wire::StatusCount { status, count })
+            .collect(),
+        received_bytes: counts.received_bytes,
     }
 }
 
@@ -201,9 +214,10 @@ pub(crate) fn run(run: &Snapshot) -> Result<wire::Run, ProtocolError> {
         node: node.clone(),
         lost: *lost,
     };
+    let spec = RunSpec { head: run.spec.head.without_values(), ..(*run.spec).clone() };
     Ok(wire::Run {
         id: run.id.to_string(),
-        spec: Some((*run.spec).clone().into()),
+        spec: Some(spec.into()),
         state: state.into(),
         reason: run.reason.clone(),
         started: run.started.map(timestamp),

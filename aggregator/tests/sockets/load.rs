@@ -34,7 +34,7 @@ async fn put(server: &Server, bytes: Vec<u8>) -> Result<wire::PutPayloadResponse
 fn spec(sha256: &bytes::Bytes, workers: u32) -> wire::RunSpec {
     wire::RunSpec {
         target_url: "http://model:8080/predict".into(),
-        model: Some(Model::Open(wire::OpenModel { rate_per_sec: 100.0 })),
+        model: Some(steady(100.0)),
         duration_sec: 2.0,
         connections: 4,
         request_timeout_sec: 1.0,
@@ -43,7 +43,14 @@ fn spec(sha256: &bytes::Bytes, workers: u32) -> wire::RunSpec {
         check: wire::ResponseCheck::Status.into(),
         workers,
         on_loss: wire::LossPolicy::Abort.into(),
+        requests: 0,
+        method: String::new(),
+        headers: Vec::new(),
     }
+}
+
+fn steady(rate_per_sec: f64) -> Model {
+    Model::Open(wire::OpenModel { rate_per_sec, ..Default::default() })
 }
 
 async fn try_start(server: &Server, spec: wire::RunSpec) -> Result<wire::Run, Status> {
@@ -225,7 +232,7 @@ async fn a_run_that_may_not_start_says_why() {
     assert!(few.message().contains("9 load workers are needed"), "{few}");
     let unknown = refused(spec(&vec![0; 32].into(), 1)).await;
     assert_eq!(unknown.code(), Code::FailedPrecondition);
-    let fast = Some(Model::Open(wire::OpenModel { rate_per_sec: 1_001.0 }));
+    let fast = Some(steady(1_001.0));
     let fast = refused(wire::RunSpec { model: fast, ..spec(&sha256, 1) }).await;
     assert!(
         fast.code() == Code::InvalidArgument && fast.message().contains("load.max_rate_per_sec"),

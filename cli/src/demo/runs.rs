@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use berth::{
     limits::PAYLOAD_CHUNK_BYTES,
-    load::{Check, Model, OnLoss, PayloadHash, RunSpec},
+    load::{Check, Model, OnLoss, PayloadHash, RequestHead, RunSpec},
     wire::{self, run_event::Event},
 };
 use berth_loadgen::{Interval, Ratio, Statistic, Summary, Totals, ratio_interval};
@@ -27,7 +27,7 @@ const CONNECTIONS: u32 = 64;
 const SEED: u64 = 7;
 
 /// What a model is asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Load {
     /// The request bodies.
     pub(super) payload: PayloadHash,
@@ -80,23 +80,26 @@ pub(super) async fn put_payload(server: &Server, rows_per_request: usize) -> any
 pub(super) async fn run(
     server: &Server,
     stage: &mut Stage,
-    load: Load,
+    load: &Load,
     duration: Duration,
 ) -> anyhow::Result<Measured> {
+    let connections = match load.model {
+        Model::Open { .. } => CONNECTIONS,
+        Model::Closed { in_flight } => in_flight,
+    };
     let spec = RunSpec {
         target_url: stage.target.clone(),
-        model: load.model,
+        model: load.model.clone(),
         duration,
-        connections: match load.model {
-            Model::Open { .. } => CONNECTIONS,
-            Model::Closed { in_flight } => in_flight,
-        },
+        connections,
         request_timeout: REQUEST_TIMEOUT,
         drain: DRAIN,
         payload: load.payload,
         check: Check::PredictApi,
         workers: 1,
         on_loss: OnLoss::Abort,
+        requests: None,
+        head: RequestHead::default(),
     };
     let request = wire::StartRunRequest { spec: Some(spec.into()) };
     let started = server.load().start(request).await.map_err(|status| server.failure(&status))?.into_inner();

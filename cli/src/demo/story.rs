@@ -88,12 +88,12 @@ impl<'a> Story<'a> {
         ))?;
         self.observed(stage).await?;
         let load = self.load(stage).await?;
-        let alone = self.steady_run(stage, load, "the model alone").await?;
+        let alone = self.steady_run(stage, &load, "the model alone").await?;
         let baseline = self.baseline(&alone)?;
-        self.disturb(stage, load).await?;
-        let (contention, before) = self.contention(stage, load, &alone).await?;
+        self.disturb(stage, &load).await?;
+        let (contention, before) = self.contention(stage, &load, &alone).await?;
         let advice = self.advice().await?;
-        let verification = self.verify(stage, load, &alone, &before, &advice).await?;
+        let verification = self.verify(stage, &load, &alone, &before, &advice).await?;
         let given = |advice: Advice| AdviceGiven {
             id: advice.id,
             code: advice.code,
@@ -147,28 +147,28 @@ impl<'a> Story<'a> {
         // A request a CPU: more would have the model wait for itself, and be reported for it.
         let busy_cpus = u32::try_from(stage.nodes[0].cpus.count())?.min(MODEL_WORKERS);
         let closed = Load { payload, model: Model::Closed { in_flight: busy_cpus } };
-        let capacity = self.run(stage, closed, WARM_UP, "what one CPU can serve").await?;
+        let capacity = self.run(stage, &closed, WARM_UP, "what one CPU can serve").await?;
         let offered = offered(capacity.rps() / f64::from(busy_cpus), self.args.model_cpu_limit);
         Ok(Load {
             payload: runs::put_payload(self.server, offered.rows).await?,
-            model: Model::Open { rate_per_sec: offered.rate_per_sec },
+            model: Model::steady(offered.rate_per_sec)?,
         })
     }
 
-    async fn steady_run(&mut self, stage: &mut Stage, load: Load, what: &str) -> anyhow::Result<Measured> {
+    async fn steady_run(&mut self, stage: &mut Stage, load: &Load, what: &str) -> anyhow::Result<Measured> {
         let duration = Duration::from_secs(self.args.seconds);
         self.run(stage, load, duration, &format!("{what}, at a steady rate")).await
     }
 
-    async fn closed_run(&mut self, stage: &mut Stage, load: Load, what: &str) -> anyhow::Result<Measured> {
-        let load = Load { model: Model::Closed { in_flight: MODEL_WORKERS }, ..load };
-        self.run(stage, load, CLOSED_RUN, &format!("{what}, as fast as it can")).await
+    async fn closed_run(&mut self, stage: &mut Stage, load: &Load, what: &str) -> anyhow::Result<Measured> {
+        let closed = Load { model: Model::Closed { in_flight: MODEL_WORKERS }, ..*load };
+        self.run(stage, &closed, CLOSED_RUN, &format!("{what}, as fast as it can")).await
     }
 
     async fn run(
         &mut self,
         stage: &mut Stage,
-        load: Load,
+        load: &Load,
         duration: Duration,
         what: &str,
     ) -> anyhow::Result<Measured> {
@@ -197,7 +197,7 @@ impl<'a> Story<'a> {
     }
 
     /// Sets the limit, and starts the scanners and the stray process.
-    async fn disturb(&mut self, stage: &mut Stage, load: Load) -> anyhow::Result<()> {
+    async fn disturb(&mut self, stage: &mut Stage, load: &Load) -> anyhow::Result<()> {
         if let Some(limit) = self.args.model_cpu_limit {
             stage.limit_model(limit)?;
         }
@@ -210,9 +210,9 @@ impl<'a> Story<'a> {
     }
 
     /// Errors: one does not start.
-    fn start_scanners(&self, stage: &mut Stage, on: usize, load: Load) -> anyhow::Result<()> {
-        let steady_per_sec = match load.model {
-            Model::Open { rate_per_sec } => rate_per_sec,
+    fn start_scanners(&self, stage: &mut Stage, on: usize, load: &Load) -> anyhow::Result<()> {
+        let steady_per_sec = match &load.model {
+            Model::Open { rate, .. } => rate.mean_per_sec(),
             Model::Closed { .. } => 0.0,
         };
         stage.start_scanners(on, self.args.scanner_count(), steady_per_sec * SCANNER_CALLS)
@@ -221,7 +221,7 @@ impl<'a> Story<'a> {
     async fn contention(
         &mut self,
         stage: &mut Stage,
-        load: Load,
+        load: &Load,
         alone: &Measured,
     ) -> anyhow::Result<(Vec<Contention>, Before)> {
         let beside = match (self.args.scanner_count(), self.args.stray) {
@@ -296,7 +296,7 @@ impl<'a> Story<'a> {
     async fn verify(
         &mut self,
         stage: &mut Stage,
-        load: Load,
+        load: &Load,
         alone: &Measured,
         before: &Before,
         advice: &[Advice],

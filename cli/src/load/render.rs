@@ -1,143 +1,257 @@
-//! A run as text: what was sent, what came back, how fast, and whether to believe it.
+//! A run as text: hey's report in hey's layout, then what hey does not tell.
+//!
+//! Latencies are those from when a request was due, where hey's are those from when it was sent: they are
+//! the same as long as nothing waits for a connection. What was not measured has no line.
 
-use berth_loadgen::{Ended, ErrorClass, Quantiles, Verdict};
+use berth_loadgen::{Ended, ErrorClass, Latencies, Quantiles};
 
-use super::report::Report;
-use crate::text::{self, NONE, Page};
+use super::report::{Report, Word};
+use crate::text;
 use crate::view::plain;
 
+/// Rows of the histogram: hey's.
+const ROWS: usize = 11;
+
+/// What the longest bar of the histogram is made of: hey's.
+const BAR_CHARS: u64 = 40;
+
+/// Percentiles that are shown: hey's.
+const PERCENTILES: [u32; 7] = [10, 25, 50, 75, 90, 95, 99];
+
 pub(super) fn report(report: &Report) -> String {
-    let summary = &report.summary;
-    let counts = &summary.counts;
-    let mut page = Page::default();
-    page.line("target", &report.target);
+    let mut page = summary(report);
+    if report.completed > 0 {
+        page += &histogram(&report.response);
+        page += &distribution(&report.response);
+        page += &details(report);
+    }
+    page += &statuses(report);
+    page += &errors(report);
+    page + &honesty(report)
+}
+
+fn secs(usec: f64) -> String {
+    format!("{:.4} secs", usec / 1e6)
+}
+
+fn summary(report: &Report) -> String {
+    let response = &report.response_usec;
+    let mut lines = vec![("Total", format!("{:.4} secs", report.duration_seconds))];
+    let usec = |value: Option<u64>| value.map(|usec| secs(usec as f64));
+    let known = [
+        ("Slowest", usec(response.max_usec)),
+        ("Fastest", usec(response.min_usec)),
+        ("Average", response.mean_usec.map(secs)),
+    ];
+    lines.extend(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    lines.push(("Requests/sec", format!("{:.4}", report.throughput_rps)));
+    let mut page = String::from("\nSummary:\n");
+    push(&mut page, &lines);
+    let answers = report.statuses.values().sum::<u64>();
+    if report.received_bytes > 0 && answers > 0 {
+        let total = ("Total data", format!("{} bytes", report.received_bytes));
+        page += "  \n";
+        push(&mut page, &[total, ("Size/request", format!("{} bytes", report.received_bytes / answers))]);
+    }
+    page
+}
+
+fn push(page: &mut String, lines: &[(&str, String)]) {
+    page.extend(lines.iter().map(|(name, value)| format!("  {name}:\t{value}\n")));
+}
+
+/// Equal parts of the way from the fastest to the slowest; each row counts what is above the row before.
+fn histogram(latencies: &Latencies) -> String {
+    let fastest = latencies.buckets().next().map_or(0, |(usec, _)| usec);
+    let slowest = latencies.quantile_usec(1.0).unwrap_or(0);
+    let upper = |row: usize| fastest + (slowest - fastest) * row as u64 / (ROWS as u64 - 1);
+    let mut counts = [0; ROWS];
+    for (usec, count) in latencies.buckets() {
+        let row = (0..ROWS - 1).take_while(|row| usec > upper(*row)).count();
+        counts[row] += count;
+    }
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let mut page = String::from("\nResponse time histogram:\n");
+    page.extend(counts.iter().enumerate().map(|(row, count)| {
+        let bar = "■".repeat(usize::try_from((count * BAR_CHARS + most / 2) / most).unwrap_or(0));
+        format!("  {:.3} [{count}]\t|{bar}\n", upper(row) as f64 / 1e6)
+    }));
+    page
+}
+
+fn distribution(latencies: &Latencies) -> String {
+    let mut page = String::from("\n\nLatency distribution:\n");
+    page.extend(PERCENTILES.iter().filter_map(|percent| {
+        let usec = latencies.quantile_usec(f64::from(*percent) / 100.0)?;
+        Some(format!("  {percent}% in {}\n", secs(usec as f64)))
+    }));
+    page
+}
+
+/// hey's "DNS-lookup" and "req write" are not measured: a name is looked up once, before the run.
+fn details(report: &Report) -> String {
+    let rows = [("DNS+dialup", &report.connect_usec), ("resp wait", &report.first_byte_usec)];
+    let mut page = String::from("\nDetails (average, fastest, slowest):\n");
+    page.extend(rows.into_iter().filter_map(|(name, quantiles)| {
+        let (mean, min, max) = (quantiles.mean_usec?, quantiles.min_usec?, quantiles.max_usec?);
+        Some(format!("  {name}:\t{}, {}, {}\n", secs(mean), secs(min as f64), secs(max as f64)))
+    }));
+    page
+}
+
+fn statuses(report: &Report) -> String {
+    let mut page = String::new();
+    if !report.statuses.is_empty() {
+        page += "\nStatus code distribution:\n";
+    }
+    page.extend(report.statuses.iter().map(|(status, count)| format!("  [{status}]\t{count} responses\n")));
+    page
+}
+
+fn errors(report: &Report) -> String {
+    let failed: Vec<_> = ErrorClass::ALL.into_iter().filter(|class| report.errors.of(*class) > 0).collect();
+    let mut page = String::new();
+    if !failed.is_empty() {
+        page += "\nError distribution:\n";
+    }
+    page.extend(failed.into_iter().map(|class| {
+        let example = report.examples.get(&class).map(|example| format!(", such as: {}", plain(example)));
+        format!("  [{}]\t{}{}\n", report.errors.of(class), class.name(), example.unwrap_or_default())
+    }));
+    page
+}
+
+/// What the figures above are worth.
+fn honesty(report: &Report) -> String {
+    let mut page = text::Page::default();
     page.line("load", &load(report));
     page.line(
         "requests",
         &format!(
             "{} due, {} sent, {} succeeded, {} failed, {} dropped, {} without an answer at the end",
-            counts.scheduled,
-            counts.sent,
-            counts.completed,
-            counts.errors.total(),
-            counts.dropped,
-            counts.censored,
+            report.scheduled,
+            report.sent,
+            report.completed,
+            report.errors.total(),
+            report.dropped,
+            report.censored,
         ),
     );
-    page.line(
-        "throughput",
-        &format!("{:.1} successes/s over {:.1}s", summary.throughput_per_sec, summary.load_sec),
-    );
-    for class in ErrorClass::ALL.into_iter().filter(|class| counts.errors.of(*class) > 0) {
-        let example = report.examples.get(&class).map(|example| format!(", such as: {}", plain(example)));
-        let count = counts.errors.of(class);
-        page.line("errors", &format!("{count} {}{}", class.name(), example.unwrap_or_default()));
+    for (name, quantiles) in [
+        ("response", &report.response_usec),
+        ("service", &report.service_usec),
+        ("send lag", &report.send_lag_usec),
+    ] {
+        page.line(name, &quantiles_line(quantiles));
     }
     for objective in &report.objectives {
         page.line("objective", &objective.to_string());
     }
     page.line("generator", &generator(report));
-    page.finish() + "\n" + &latencies(report)
+    format!("\nBeside hey's report, from when each request was due:\n{}", page.finish())
+}
+
+fn quantiles_line(quantiles: &Quantiles) -> String {
+    let Quantiles { p50_usec, p99_usec, p999_usec, max_usec, .. } = *quantiles;
+    let known = [("p50", p50_usec), ("p99", p99_usec), ("p99.9", p999_usec), ("max", max_usec)];
+    let words = known.map(|(name, usec)| match usec {
+        Some(usec) => format!("{name} {:.2} ms", usec as f64 / 1e3),
+        None => format!("{name} {}", text::NONE),
+    });
+    words.join(", ")
 }
 
 fn load(report: &Report) -> String {
-    let model = match (report.rate_per_sec, report.in_flight) {
-        (Some(rate), _) => format!("{rate} requests/s, open"),
-        (None, in_flight) => format!("{} requests in flight, closed", in_flight.unwrap_or_default()),
+    let model = match (&report.rate, report.poisson_seed, report.in_flight) {
+        (Some(rate), None, _) => format!("{rate} requests/s, open"),
+        (Some(rate), Some(seed), _) => format!("{rate} requests/s at random times of seed {seed}, open"),
+        (None, _, in_flight) => format!("{} requests in flight, closed", in_flight.unwrap_or_default()),
     };
     let ended = match report.ended {
         Ended::Completed => "",
         Ended::Stopped => ", stopped before its end",
     };
-    format!("{model}, for {}s over at most {} connections{ended}", report.duration_sec, report.connections)
+    let judged = match report.check {
+        "predict" => "a success has as many predictions as were asked for",
+        _ => "any 2xx is a success",
+    };
+    format!("{model}, over at most {} connections{ended}; {judged}", report.connections)
 }
 
 fn generator(report: &Report) -> String {
-    match &report.summary.generator {
-        Verdict::Ok if report.summary.counts.completed == 0 => "INVALID: no request succeeded".to_owned(),
-        Verdict::Ok => {
-            format!("ok: it kept its schedule with {} of its thread", text::percent(report.summary.cpu_share))
+    let reason = report.reason.as_deref().unwrap_or_default();
+    match report.verdict {
+        Word::Ok => {
+            format!("ok: it kept its schedule with {} of its thread", text::percent(report.cpu_share))
         }
-        Verdict::GeneratorLimited { reason } => {
+        Word::GeneratorLimited => {
             format!("GENERATOR_LIMITED: these figures are not the target's, as {reason}")
         }
+        Word::Invalid => format!("INVALID: {reason}"),
     }
-}
-
-fn latencies(report: &Report) -> String {
-    let summary = &report.summary;
-    let rows = [
-        ("response, from when it was due", &summary.response),
-        ("service, from when it was sent", &summary.service),
-        ("first byte, from when it was sent", &summary.first_byte),
-        ("send lag, from due to sent", &summary.send_lag),
-        ("connect", &summary.connect),
-    ];
-    let header = ["MILLISECONDS", "MEAN", "P50", "P90", "P95", "P99", "P99.9", "MAX"];
-    let mut table = text::table(&header, &[1, 2, 3, 4, 5, 6, 7]);
-    for (name, quantiles) in rows {
-        table.add_row(row(name, quantiles));
-    }
-    let mut page = String::new();
-    text::add_table(&mut page, &table, []);
-    page
-}
-
-fn row(name: &str, quantiles: &Quantiles) -> [String; 8] {
-    let Quantiles { count: _, mean_usec, p50_usec, p90_usec, p95_usec, p99_usec, p999_usec, max_usec } =
-        *quantiles;
-    let mean = mean_usec.map_or_else(|| NONE.to_owned(), |usec| format!("{:.2}", usec / 1e3));
-    let msec =
-        |usec: Option<u64>| usec.map_or_else(|| NONE.to_owned(), |usec| format!("{:.2}", usec as f64 / 1e3));
-    let [p50, p90, p95, p99, p999, max] =
-        [p50_usec, p90_usec, p95_usec, p99_usec, p999_usec, max_usec].map(msec);
-    [name.to_owned(), mean, p50, p90, p95, p99, p999, max]
 }
 
 #[cfg(test)]
 mod tests {
+    use berth_loadgen::{
+        Check, Generator, Model, Outcome, RequestHead, SpecDraft, Stripe, Tally, TlsDraft, Totals,
+    };
     use std::collections::BTreeMap;
-
-    use berth_loadgen::{Generator, Summary, Totals};
+    use std::time::Duration;
 
     use super::*;
 
-    fn sample() -> Report {
+    fn sample(change: impl Fn(&mut Totals)) -> Report {
         let mut totals = Totals::default();
         totals.load.span_nanos = 2_000_000_000;
         totals.load.generator = Generator { cpu_usec: 50_000, throttled_usec: None };
         let tally = &mut totals.load.tally;
         (tally.counts.scheduled, tally.counts.sent, tally.counts.completed) = (100, 100, 100);
+        (tally.statuses, tally.received_bytes) = (BTreeMap::from([(200, 100)]), 3_100);
         for millis in 1..=100 {
             tally.response.record_nanos(millis * 1_000_000);
             tally.service.record_nanos(millis * 500_000);
+            tally.first_byte.record_nanos(millis * 400_000);
         }
-        Report {
-            target: "http://127.0.0.1:5111/predict".to_owned(),
-            rate_per_sec: Some(50.0),
-            in_flight: None,
-            duration_sec: 2.0,
+        tally.connect.record_nanos(200_000);
+        change(&mut totals);
+        let draft = SpecDraft {
+            target_url: "http://127.0.0.1:5111/predict".to_owned(),
+            model: Model::steady(50.0).unwrap(),
+            duration: Duration::from_secs(2),
             connections: 100,
+            request_timeout: Duration::from_secs(1),
+            drain: Duration::from_secs(1),
+            check: Check::PredictApi,
+            stripe: Stripe::WHOLE,
+            requests: None,
+            head: RequestHead::default(),
+            tls: TlsDraft::default(),
+        };
+        let outcome = Outcome {
             ended: Ended::Completed,
-            objectives: Vec::new(),
-            summary: Summary::of(&totals),
+            start: berth_loadgen::MonoNanos(1),
+            totals,
+            censored_age: Latencies::default(),
             examples: BTreeMap::new(),
-        }
+        };
+        Report::new(draft, outcome, std::iter::empty())
     }
 
     #[test]
-    fn a_run_reads_from_what_was_sent_to_whether_to_believe_it() {
-        insta::assert_snapshot!(report(&sample()));
+    fn a_run_reads_like_heys_and_then_says_whether_to_believe_it() {
+        insta::assert_snapshot!(report(&sample(|_| ())));
     }
 
     #[test]
     fn figures_that_are_the_generators_own_are_called_so() {
-        let mut limited = sample();
-        let reason = berth_loadgen::Limit::Dropped { requests: 3 };
-        limited.summary.generator = Verdict::GeneratorLimited { reason };
+        let limited = sample(|totals| totals.load.tally.counts.dropped = 3);
         assert!(report(&limited).contains("GENERATOR_LIMITED: these figures are not the target's"));
-        let mut silent = sample();
-        silent.summary.counts.completed = 0;
-        assert!(report(&silent).contains("INVALID: no request succeeded"));
+        let silent = sample(|totals| {
+            totals.load.tally = Tally::default();
+            totals.load.tally.counts.scheduled = 9;
+        });
+        let text = report(&silent);
+        assert!(text.contains("INVALID: no request succeeded") && !text.contains("histogram"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! One run on this worker, from its preparation to its final report.
 
 use super::{Workers, wire_form::final_report};
-use crate::{Payload, Ready, Spec, SpecDraft, StartAt, Stripe, clock::BootNanos};
+use crate::{Payload, Ready, Spec, SpecDraft, StartAt, Stripe, TlsDraft, clock::BootNanos};
 use anyhow::Context as _;
 use berth::{
     limits,
@@ -115,6 +115,9 @@ fn engine_spec(spec: RunSpec, index: u32, of: u32) -> anyhow::Result<Spec> {
         drain: spec.drain,
         check: spec.check,
         stripe,
+        requests: spec.requests,
+        head: spec.head,
+        tls: TlsDraft::default(),
     })?)
 }
 

@@ -1,5 +1,7 @@
 //! Intervals and reports between the wire and the engine's own types.
 
+use std::collections::BTreeMap;
+
 use berth::{Latencies, ProtocolError, wire};
 
 use crate::{
@@ -15,7 +17,7 @@ impl From<&Interval> for wire::RunInterval {
             seq: interval.seq,
             from_nsec: interval.from_nanos,
             to_nsec: interval.to_nanos,
-            counts: Some(counts(&interval.tally.counts)),
+            counts: Some(counts(&interval.tally)),
             histograms: Some(histograms(&interval.tally)),
             cost: Some(cost(&interval.generator)),
             draining: interval.phase == Phase::Drain,
@@ -43,6 +45,8 @@ impl TryFrom<&wire::RunInterval> for Interval {
                 send_lag: Latencies::decode("send_lag_hdr", &histograms.send_lag_hdr)?,
                 connect: Latencies::decode("connect_hdr", &histograms.connect_hdr)?,
                 first_byte: Latencies::decode("first_byte_hdr", &histograms.first_byte_hdr)?,
+                statuses: statuses(counts),
+                received_bytes: counts.received_bytes,
             },
             generator: Generator { cpu_usec: cost.cpu_usec, throttled_usec: cost.throttled_usec },
         })
@@ -62,7 +66,7 @@ pub(super) fn final_report(run_id: &str, outcome: &Outcome) -> wire::WorkerFinal
     wire::WorkerFinal {
         run_id: run_id.to_owned(),
         totals: Some(wire::Totals {
-            counts: Some(counts(&tally.counts)),
+            counts: Some(counts(&tally)),
             histograms: Some(histograms(&tally)),
             cost: Some(cost(&used)),
         }),
@@ -71,7 +75,10 @@ pub(super) fn final_report(run_id: &str, outcome: &Outcome) -> wire::WorkerFinal
     }
 }
 
-fn counts(counts: &Counts) -> wire::Counts {
+fn counts(tally: &Tally) -> wire::Counts {
+    let counts = &tally.counts;
+    let status =
+        |(status, count): (&u16, &u64)| wire::StatusCount { status: u32::from(*status), count: *count };
     let errors = ErrorClass::ALL.into_iter().map(|class| (class, counts.errors.of(class)));
     let error =
         |(class, count): (ErrorClass, u64)| wire::ErrorCount { class: class.name().to_owned(), count };
@@ -82,7 +89,14 @@ fn counts(counts: &Counts) -> wire::Counts {
         dropped: counts.dropped,
         censored: counts.censored,
         errors: errors.filter(|(_, count)| *count > 0).map(error).collect(),
+        statuses: tally.statuses.iter().map(status).collect(),
+        received_bytes: tally.received_bytes,
     }
+}
+
+/// What is no status is left out: an aggregator lets none through.
+fn statuses(wire: &wire::Counts) -> BTreeMap<u16, u64> {
+    wire.statuses.iter().filter_map(|one| Some((u16::try_from(one.status).ok()?, one.count))).collect()
 }
 
 /// A class that this build does not know yet is counted as one of the body.
@@ -127,6 +141,7 @@ mod tests {
         tally.counts.sent = 3;
         tally.counts.errors = Errors::of_classes([(ErrorClass::Timeout, 2)].into_iter());
         tally.response.record_nanos(1_234_000);
+        (tally.statuses, tally.received_bytes) = (BTreeMap::from([(200, 2), (503, 1)]), 93);
         let mut interval = Interval {
             seq: 4,
             phase: Phase::Drain,

@@ -6,12 +6,14 @@ mod ends;
 mod failures;
 mod omission;
 mod rates;
+mod secure;
 mod server;
 
 use std::time::Duration;
 
 use berth_loadgen::{
-    Check, Interval, LoadError, Model, Outcome, Payload, Spec, SpecDraft, StartAt, Stripe, run,
+    Check, Interval, LoadError, Model, Outcome, Payload, RequestHead, Spec, SpecDraft, StartAt, Stripe,
+    TlsDraft, run,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -25,13 +27,16 @@ const ROW: &[u8] = br#"{"payload":{"instances":[[7,107,74]]}}"#;
 fn draft(target_url: String, rate_per_sec: f64, duration: Duration) -> SpecDraft {
     SpecDraft {
         target_url,
-        model: Model::Open { rate_per_sec },
+        model: Model::steady(rate_per_sec).unwrap(),
         duration,
         connections: 200,
         request_timeout: Duration::from_secs(20),
         drain: Duration::from_secs(20),
         check: Check::PredictApi,
         stripe: Stripe::WHOLE,
+        requests: None,
+        head: RequestHead::default(),
+        tls: TlsDraft::default(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! How many requests are sent, when, and with which body.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
-use berth_loadgen::{Ended, Label, Model, Payload, SpecDraft, Stripe, Summary};
+use berth_loadgen::{Ended, Label, Model, Payload, RequestHead, Spacing, SpecDraft, Stripe, Summary};
 
 use crate::server::ModelServer;
 use crate::{draft, load, row};
@@ -28,6 +28,54 @@ async fn exactly_rate_times_duration_requests_are_sent_and_spread_over_the_whole
     });
     let [one, seven, thousand] = runs;
     tokio::join!(one, seven, thousand);
+}
+
+#[tokio::test]
+async fn a_run_of_so_many_requests_ends_with_the_last_answer() {
+    const LONG: Duration = Duration::from_secs(60);
+    for (model, workers) in [(Model::steady(500.0).unwrap(), 1), (Model::Closed { in_flight: 4 }, 2)] {
+        let server = ModelServer::predicting().await;
+        let mut sent = 0;
+        for index in 0..workers {
+            let stripe = Stripe::new(index, workers).unwrap();
+            let requests = NonZeroU64::new(25);
+            let part = draft(server.url(), 1.0, LONG);
+            let outcome = load(SpecDraft { model: model.clone(), requests, stripe, ..part }, row()).await;
+            let counts = outcome.totals.tally().counts;
+            assert_eq!(
+                (counts.completed, counts.censored, outcome.ended),
+                (counts.sent, 0, Ended::Completed)
+            );
+            assert!(outcome.totals.load.span_nanos < 10_000_000_000, "{model:?}");
+            sent += counts.sent;
+        }
+        assert_eq!((sent, *server.seen.requests.borrow()), (25, 25), "{model:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_that_changes_is_kept_stage_by_stage() {
+    let server = ModelServer::predicting().await;
+    let model = Model::Open { rate: "100,0,0..300".parse().unwrap(), spacing: Spacing::Even };
+    let outcome =
+        load(SpecDraft { model, ..draft(server.url(), 1.0, Duration::from_millis(1_500)) }, row()).await;
+    assert_eq!(outcome.totals.tally().counts.completed, 50 + 75);
+    assert!(outcome.totals.load.span_nanos >= 1_500_000_000);
+}
+
+#[tokio::test]
+async fn method_and_headers_are_sent_as_they_were_given() {
+    let server = ModelServer::predicting().await;
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let headers = vec![header("X-Team", "a"), header("x-team", "b"), header("Host", "model.shop")];
+    let head = RequestHead { method: "PUT".to_owned(), headers };
+    load(SpecDraft { head, ..draft(server.url(), 10.0, Duration::from_millis(200)) }, row()).await;
+    let seen = server.seen.last_head.lock().unwrap().take().unwrap();
+    assert_eq!((seen.method.as_str(), seen.uri.path()), ("PUT", "/model/predict"));
+    let values =
+        |name| seen.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!((values("x-team"), values("host")), (vec!["a", "b"], vec!["model.shop"]));
+    assert!(values("user-agent")[0].starts_with("berth-loadgen/"));
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use berth_loadgen::{Check, Interval, Model, MonoNanos, Payload, Ready, Spec, SpecDraft, StartAt, Stripe};
+use berth_loadgen::{
+    Check, Interval, Model, MonoNanos, Payload, Ready, RequestHead, Spec, SpecDraft, StartAt, Stripe,
+    TlsDraft,
+};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +40,7 @@ pub struct Door {
 }
 
 /// How requests come.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Of each stream.
     pub model: Model,
@@ -54,7 +57,7 @@ pub async fn run(door: &Door, shape: Shape, start: Option<MonoNanos>) -> anyhow:
     let mut streams = JoinSet::new();
     let mut all_ready = Vec::new();
     for _ in 0..shape.at_once {
-        all_ready.push(Ready::new(spec(door, shape)?, door.payload.clone()).await?);
+        all_ready.push(Ready::new(spec(door, &shape)?, door.payload.clone()).await?);
     }
     let start = start.map_or(StartAt::Now, StartAt::At);
     for ready in all_ready {
@@ -85,16 +88,19 @@ fn merge(into: &mut Vec<Interval>, intervals: Vec<Interval>) {
     }
 }
 
-fn spec(door: &Door, shape: Shape) -> anyhow::Result<Spec> {
+fn spec(door: &Door, shape: &Shape) -> anyhow::Result<Spec> {
     let draft = SpecDraft {
         target_url: door.url.clone(),
-        model: shape.model,
+        model: shape.model.clone(),
         duration: shape.duration,
         connections: shape.connections,
         request_timeout: REQUEST_TIMEOUT,
         drain: DRAIN,
         check: door.check,
         stripe: Stripe::WHOLE,
+        requests: None,
+        head: RequestHead::default(),
+        tls: TlsDraft::default(),
     };
     Ok(Spec::new(draft)?)
 }

@@ -172,7 +172,7 @@ impl Scene {
             Own::Restart if on => self.model.restart(bench).await,
             Own::Surge { cpus } if on => {
                 let rate_per_sec = cpus / self.model.cost.as_secs_f64();
-                self.add_load(shape(LoadModel::Open { rate_per_sec }, 1, self.model.threads));
+                self.add_load(shape(LoadModel::steady(rate_per_sec)?, 1, self.model.threads));
                 Ok(())
             }
             Own::Flood { in_flight } if on => {

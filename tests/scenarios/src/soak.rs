@@ -209,9 +209,9 @@ async fn known(server: &Server, crowd: &mut Crowd, models: u32) -> anyhow::Resul
     tokio::time::timeout(KNOWN_TIMEOUT, known).await.context("wait until the aggregator knows the models")?
 }
 
-fn shape(cpus: f64, cost: Duration, seconds: u32) -> Shape {
-    let model = LoadModel::Open { rate_per_sec: cpus / cost.as_secs_f64() };
-    Shape { model, at_once: 1, connections: 1, duration: Duration::from_secs(seconds.into()) }
+fn shape(cpus: f64, cost: Duration, seconds: u32) -> anyhow::Result<Shape> {
+    let model = LoadModel::steady(cpus / cost.as_secs_f64())?;
+    Ok(Shape { model, at_once: 1, connections: 1, duration: Duration::from_secs(seconds.into()) })
 }
 
 /// The models' own load; how many requests failed.
@@ -223,7 +223,7 @@ async fn steady(crowd: &Crowd, axis: Axis, told: Told) -> anyhow::Result<u64> {
     for model in &crowd.models {
         let cpus = QUIET_CPUS * (0.5 + drawn());
         let (first, shape) =
-            (model.cost.div_f64(cpus).mul_f64(drawn()), shape(cpus, model.cost, LOAD_SECONDS));
+            (model.cost.div_f64(cpus).mul_f64(drawn()), shape(cpus, model.cost, LOAD_SECONDS)?);
         let until = Duration::from_secs(told.seconds.into());
         runs.spawn(quiet(model.door.clone(), shape, axis, first, until));
     }
@@ -238,7 +238,7 @@ async fn quiet(door: Door, shape: Shape, axis: Axis, from: Duration, until: Dura
     axis.until(from).await;
     let mut failed = 0;
     while axis.elapsed() + shape.duration <= until {
-        failed += requests(&door, shape).await?;
+        failed += requests(&door, shape.clone()).await?;
     }
     Ok(failed)
 }
@@ -249,7 +249,7 @@ async fn swing(crowd: &Crowd, axis: Axis, swings: &[Swing]) -> anyhow::Result<u6
     for swing in swings {
         axis.until(swing.at).await;
         let model = &crowd.models[swing.model];
-        failed += requests(&model.door, shape(SWING_CPUS, model.cost, SWING_SECONDS)).await?;
+        failed += requests(&model.door, shape(SWING_CPUS, model.cost, SWING_SECONDS)?).await?;
     }
     Ok(failed)
 }

@@ -79,7 +79,7 @@ async fn observe(
     let blocks = trial.blocks();
     let seconds = blocks::seconds(&blocks);
     let shape = Shape {
-        model: LoadModel::Open { rate_per_sec: arrivals_per_sec(trial, scene) },
+        model: LoadModel::steady(arrivals_per_sec(trial, scene))?,
         at_once: trial.at_once,
         connections: trial.victim.threads.div_ceil(trial.at_once),
         duration: Duration::from_secs(seconds.into()),

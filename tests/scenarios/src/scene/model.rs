@@ -134,7 +134,7 @@ impl Model {
     async fn measure_cost(&self) -> anyhow::Result<Duration> {
         let closed = self.cost_of(LoadModel::Closed { in_flight: 1 }, WARM_UP).await?;
         let rate_per_sec = COST_LOAD_CPUS / closed.as_secs_f64();
-        self.cost_of(LoadModel::Open { rate_per_sec }, COST_RUN).await
+        self.cost_of(LoadModel::steady(rate_per_sec)?, COST_RUN).await
     }
 
     async fn cost_of(&self, model: LoadModel, duration: Duration) -> anyhow::Result<Duration> {
