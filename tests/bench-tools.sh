@@ -31,9 +31,9 @@ fetch() {
     chmod +x "$dir/wrk"
 )
 [ -x "$dir/oha-$oha" ] || {
-    cargo install --quiet --locked --root "$dir/oha" --no-default-features --version "$oha" oha >&2
-    mv "$dir/oha/bin/oha" "$dir/oha-$oha"
-    rm -rf "$dir/oha"
+    cargo install --quiet --locked --root "$dir/oha.new" --no-default-features --features rustls --version "$oha" oha >&2
+    mv "$dir/oha.new/bin/oha" "$dir/oha-$oha"
+    rm -rf "$dir/oha.new"
 }
 ln -sf "oha-$oha" "$dir/oha"
 echo "$dir"

@@ -207,7 +207,8 @@ impl Link {
             Some(tls) => Either::Right(tls.secure(stream).await.map_err(|error| (ErrorClass::Tls, error))?),
         };
         let mut http = http1::Builder::new();
-        http.max_buf_size(READ_BYTES);
+        // A request is short: one buffer that is copied together costs less than a write of two.
+        http.max_buf_size(READ_BYTES).writev(false);
         let opened = http.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = opened.map_err(|error| refused(std::io::Error::other(error)))?;
         let deadline = Deadline::new(plan.request_timeout);

@@ -123,8 +123,10 @@ impl Client {
         let wall = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic) - began;
         let status = child.wait().unwrap();
         assert!(status.success() || self == Self::Berth, "{} {flags:?}: {status}", self.name());
+        let requests = server.served() - before;
+        assert!(requests > 0, "{} sent nothing: {flags:?}", self.name());
         let wall_seconds = wall.tv_sec as f64 + wall.tv_nsec as f64 / 1e9;
-        Used { requests: server.served() - before, cpu_seconds, wall_seconds, peak_kib }
+        Used { requests, cpu_seconds, wall_seconds, peak_kib }
     }
 }
 

@@ -115,7 +115,7 @@ fn kept(args: &Args, server: &Server) {
 /// Peak memory after so many requests.
 fn memory(args: &Args, server: &Server) {
     println!("\npeak memory after {} requests over {CONNECTIONS} connections", args.requests);
-    for client in [Client::Berth, Client::Oha, Client::Hey] {
+    for client in [Client::Berth, Client::Oha] {
         let flags = client.counted(&server.url(), CONNECTIONS, args.requests, BODY);
         let used = client.run(&args.tools, &args.berth, &flags, server);
         println!("{:8}{:>12} KiB, {} requests", client.name(), used.peak_kib, used.requests);

@@ -35,7 +35,7 @@ impl Server {
         thread::spawn(move || {
             super::client::pin_to_last_cpu();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(TcpListener::from_std(listener).unwrap(), counted));
+            runtime.block_on(async { serve(TcpListener::from_std(listener).unwrap(), counted).await });
         });
         Self { address, served }
     }
