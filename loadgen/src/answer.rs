@@ -3,7 +3,7 @@
 use berth::load::Check;
 use hyper::StatusCode;
 
-use crate::predict;
+use crate::protocol;
 
 /// Why a request failed. Each has its own count; none enters a latency histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -25,7 +25,7 @@ pub enum ErrorClass {
     Status5xx,
     /// Any other status that is no success, such as a redirect.
     StatusOther,
-    /// An answer that is not HTTP, too long, or not of the Predict API.
+    /// An answer that is not HTTP, too long, or without predictions that could be counted.
     Body,
     /// Another number of predictions than instances that were sent.
     CountMismatch,
@@ -76,7 +76,7 @@ pub(crate) fn judge(
     }
     match check {
         Check::Status if status.is_success() => Ok(()),
-        Check::PredictApi if status == StatusCode::OK => match predict::predictions(body) {
+        Check::PredictApi if status == StatusCode::OK => match protocol::predictions(body) {
             None => Err(ErrorClass::Body),
             predictions if predictions == instances => Ok(()),
             Some(_) => Err(ErrorClass::CountMismatch),

@@ -17,8 +17,8 @@ mod files;
 mod link;
 mod payload;
 mod plan;
-mod predict;
 pub mod program;
+mod protocol;
 mod random;
 mod ratio;
 mod report;
@@ -46,6 +46,7 @@ pub use engine::{Ended, Outcome, StartAt};
 pub use error::LoadError;
 pub use link::Worker;
 pub use payload::{Body, Label, PackedError, Payload, PayloadError, hash as payload_hash};
+pub use protocol::Protocol;
 pub use random::Random;
 pub use ratio::{FEWEST_INTERVALS, Ratio, RatioError, Statistic, ratio_interval};
 pub use schedule::{Arrival, Arrivals, Schedule, Stripe};
@@ -68,7 +69,7 @@ impl Ready {
     /// Checks the payload, makes room for connections, and connects to the target once.
     pub async fn new(spec: Spec, payload: Payload) -> Result<Self, LoadError> {
         if spec.check == Check::PredictApi {
-            payload.require_predict_api()?;
+            payload.require_instances()?;
         }
         files::make_room(spec.connections)?;
         let address = spec.target.preflight(spec.tls.as_ref(), spec.request_timeout).await?;

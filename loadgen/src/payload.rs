@@ -18,20 +18,21 @@ use std::sync::Arc;
 use berth::limits::{PAYLOAD_BYTES, PAYLOAD_ROWS};
 use bytes::Bytes;
 
-use crate::{predict, random::Random};
+use crate::protocol::{self, Protocol};
+use crate::random::Random;
 
 /// One request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// As it is sent.
     pub bytes: Bytes,
-    /// How many predictions it asks for; `None` when it is not of the Predict API.
+    /// How many predictions it asks for; `None` when it asks in none of the ways that are known.
     pub instances: Option<u32>,
 }
 
 impl Body {
     fn new(bytes: Bytes) -> Self {
-        let instances = predict::instances(&bytes);
+        let instances = protocol::instances(&bytes);
         Self { bytes, instances }
     }
 }
@@ -103,11 +104,12 @@ pub enum PayloadError {
         /// What is wrong, and the mend.
         problem: String,
     },
-    /// The Predict API check was asked for, and this body cannot be checked by it.
+    /// Predictions are to be counted, and this body asks for none in any way that is known.
     #[error(
-        "body {number} is not of the Predict API: send {{\"payload\":{{\"instances\":[row]}}}}, or check the status only"
+        "body {number} asks for no predictions that could be counted: send {{\"payload\":{{\"instances\":[row]}}}}, \
+         {{\"instances\":[row]}} or {{\"inputs\":[tensor]}}, or check the status only"
     )]
-    NotPredictApi {
+    NoInstances {
         /// Counted from 1.
         number: usize,
     },
@@ -121,25 +123,29 @@ pub struct Payload {
 
 impl Payload {
     /// Reads a file of rows; the extension says of which kind. The label matters to CSV only.
-    pub fn read(path: &Path, label: &Label) -> Result<Self, PayloadError> {
+    /// Rows become bodies of `protocol`.
+    pub fn read(path: &Path, label: &Label, protocol: Protocol) -> Result<Self, PayloadError> {
         let file = path.display().to_string();
         let kind = path.extension().and_then(|extension| extension.to_str());
         if !matches!(kind, Some("csv" | "ndjson" | "jsonl")) {
             return Err(PayloadError::Format { file });
         }
         let text = read_bounded(path, &file)?;
-        if kind == Some("csv") { Self::csv(&file, &text, label) } else { Self::ndjson(&file, &text) }
+        match kind {
+            Some("csv") => Self::csv(&file, &text, label, protocol),
+            _ => Self::ndjson(&file, &text, protocol),
+        }
     }
 
     /// Rows of a CSV text with a header: cells that are JSON numbers stay numbers, an empty cell is
     /// null, and any other is a string. `file` is for errors.
-    pub fn csv(file: &str, text: &[u8], label: &Label) -> Result<Self, PayloadError> {
-        csv::bodies(file, text, label)?.build(file)
+    pub fn csv(file: &str, text: &[u8], label: &Label, protocol: Protocol) -> Result<Self, PayloadError> {
+        csv::bodies(file, text, label, protocol)?.build(file)
     }
 
     /// One body a line: an array is a row, an object is a whole body and is sent as it is.
-    pub fn ndjson(file: &str, text: &[u8]) -> Result<Self, PayloadError> {
-        ndjson::bodies(file, text)?.build(file)
+    pub fn ndjson(file: &str, text: &[u8], protocol: Protocol) -> Result<Self, PayloadError> {
+        ndjson::bodies(file, text, protocol)?.build(file)
     }
 
     /// The same body for each request.
@@ -173,11 +179,11 @@ impl Payload {
         &self.bodies[index]
     }
 
-    /// Refuses bodies whose answers the Predict API check could not judge.
-    pub(crate) fn require_predict_api(&self) -> Result<(), PayloadError> {
+    /// Refuses bodies whose answers hold no predictions that could be counted.
+    pub(crate) fn require_instances(&self) -> Result<(), PayloadError> {
         match self.bodies.iter().position(|body| body.instances.is_none()) {
             None => Ok(()),
-            Some(index) => Err(PayloadError::NotPredictApi { number: index + 1 }),
+            Some(index) => Err(PayloadError::NoInstances { number: index + 1 }),
         }
     }
 }
@@ -239,7 +245,7 @@ mod tests {
 
     #[test]
     fn rows_are_cycled_by_the_number_of_the_request() {
-        let payload = Payload::ndjson("rows", b"[0]\n[1]\n[2]\n").unwrap();
+        let payload = Payload::ndjson("rows", b"[0]\n[1]\n[2]\n", Protocol::Predict).unwrap();
         let sent: Vec<&[u8]> = (0..7).map(|k| &payload.of_request(k).bytes[..]).collect();
         let [first, second, third] = [0, 1, 2].map(|k| sent[k]);
         assert_eq!(sent, [first, second, third, first, second, third, first]);
@@ -249,7 +255,7 @@ mod tests {
     #[test]
     fn a_shuffled_payload_has_the_same_rows_in_another_order_which_its_seed_gives() {
         let lines: Vec<String> = (0..50).map(|row| format!("[{row}]")).collect();
-        let payload = Payload::ndjson("rows", lines.join("\n").as_bytes()).unwrap();
+        let payload = Payload::ndjson("rows", lines.join("\n").as_bytes(), Protocol::Predict).unwrap();
         let (once, again, other) = (payload.shuffled(1), payload.shuffled(1), payload.shuffled(2));
         assert!(once.bodies() == again.bodies() && once.bodies() != other.bodies());
         assert_ne!(once.bodies(), payload.bodies());
@@ -267,13 +273,13 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("rows.csv"), "a,b\n1,x\n").unwrap();
         std::fs::write(path("rows.jsonl"), "[1,\"x\"]\n").unwrap();
-        let csv = Payload::read(&path("rows.csv"), &Label::None).unwrap();
-        let jsonl = Payload::read(&path("rows.jsonl"), &Label::None).unwrap();
+        let csv = Payload::read(&path("rows.csv"), &Label::None, Protocol::Predict).unwrap();
+        let jsonl = Payload::read(&path("rows.jsonl"), &Label::None, Protocol::Predict).unwrap();
         assert_eq!(csv.bodies(), jsonl.bodies());
 
-        let error = Payload::read(&path("rows.xlsx"), &Label::None).unwrap_err();
+        let error = Payload::read(&path("rows.xlsx"), &Label::None, Protocol::Predict).unwrap_err();
         assert!(matches!(error, PayloadError::Format { .. }), "{error}");
-        let error = Payload::read(&path("none.csv"), &Label::None).unwrap_err();
+        let error = Payload::read(&path("none.csv"), &Label::None, Protocol::Predict).unwrap_err();
         assert!(error.to_string().contains("none.csv"), "{error}");
     }
 
@@ -282,20 +288,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("large.csv");
         File::create(&path).unwrap().set_len(u64::try_from(PAYLOAD_BYTES).unwrap() + 1).unwrap();
-        let error = Payload::read(&path, &Label::None).unwrap_err();
+        let error = Payload::read(&path, &Label::None, Protocol::Predict).unwrap_err();
         assert!(matches!(error, PayloadError::TooLarge { .. }), "{error}");
     }
 
     #[test]
     fn more_rows_than_the_limit_are_refused() {
-        let error = Payload::ndjson("rows", &b"[]\n".repeat(PAYLOAD_ROWS + 1)).unwrap_err();
+        let error =
+            Payload::ndjson("rows", &b"[]\n".repeat(PAYLOAD_ROWS + 1), Protocol::Predict).unwrap_err();
         assert!(matches!(error, PayloadError::TooManyRows { .. }), "{error}");
     }
 
     #[test]
     fn a_body_that_cannot_be_checked_is_named() {
-        let payload = Payload::ndjson("rows", b"[1]\n{\"inputs\":[1]}\n").unwrap();
-        let error = payload.require_predict_api().unwrap_err();
-        assert!(matches!(error, PayloadError::NotPredictApi { number: 2 }), "{error}");
+        let payload = Payload::ndjson("rows", b"[1]\n{\"rows\":[1]}\n", Protocol::Predict).unwrap();
+        let error = payload.require_instances().unwrap_err();
+        assert!(matches!(error, PayloadError::NoInstances { number: 2 }), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use berth::limits;
 use berth_loadgen::{
-    Body, Check, Label, Model, Payload, Rate, RequestHead, Spacing, SpecDraft, Stripe, TlsDraft,
+    Body, Check, Label, Model, Payload, Protocol, Rate, RequestHead, Spacing, SpecDraft, Stripe, TlsDraft,
 };
 
 use super::objective::Objectives;
@@ -58,6 +58,24 @@ enum OrderArg {
     Shuffle,
     /// Each once; the run ends with the last.
     Once,
+}
+
+/// What rows are wrapped into.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ProtocolArg {
+    Predict,
+    V1,
+    V2,
+}
+
+impl From<ProtocolArg> for Protocol {
+    fn from(arg: ProtocolArg) -> Self {
+        match arg {
+            ProtocolArg::Predict => Self::Predict,
+            ProtocolArg::V1 => Self::V1,
+            ProtocolArg::V2 => Self::V2,
+        }
+    }
 }
 
 /// Flags of `berth load`.
@@ -110,6 +128,16 @@ pub struct Args {
     /// The column of the .csv that is the answer, and is not sent.
     #[arg(long, value_name = "NAME", requires = "payload")]
     label_column: Option<String>,
+    /// What rows are wrapped into: the Predict API, KServe's V1, or its V2, which takes numbers only.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "predict|v1|v2",
+        hide_possible_values = true,
+        default_value = "predict",
+        requires = "payload"
+    )]
+    protocol: ProtocolArg,
     /// Which row goes out next.
     #[arg(
         long,
@@ -241,7 +269,7 @@ impl Args {
         let whole = |error: berth_loadgen::PayloadError| usage(super::whole(&error));
         if let Some(path) = &self.payload {
             let label = self.label_column.clone().map_or(Label::None, Label::Named);
-            let payload = Payload::read(path, &label).map_err(whole)?;
+            let payload = Payload::read(path, &label, self.protocol.into()).map_err(whole)?;
             return Ok(if self.order == OrderArg::Shuffle { payload.shuffled(self.seed) } else { payload });
         }
         match (&self.body, &self.body_file) {

@@ -1,6 +1,6 @@
 //! What the example model is asked.
 
-use berth_loadgen::{Payload, PayloadError};
+use berth_loadgen::{Payload, PayloadError, Protocol};
 
 /// The example's 3,000 rows.
 const ROWS: &str = include_str!("../../../examples/payload.csv");
@@ -12,5 +12,5 @@ pub fn example_payload(rows_per_request: usize) -> Result<Payload, PayloadError>
         ROWS.lines().skip(1).filter_map(|row| row.rsplit_once(',')).map(|row| row.0).collect();
     let body = |rows: &[&str]| format!("{{\"payload\":{{\"instances\":[[{}]]}}}}\n", rows.join("],["));
     let bodies: String = rows.chunks(rows_per_request).map(body).collect();
-    Payload::ndjson("payload.csv", bodies.as_bytes())
+    Payload::ndjson("payload.csv", bodies.as_bytes(), Protocol::Predict)
 }

@@ -169,6 +169,7 @@ fn a_command_line_that_makes_no_run_exits_2_with_the_mend() {
         (rows.load(url, &["-H", "a b: c"]), "letters, digits and dashes"),
         (rows.load(url, &["-m", "GET /"]), "a method such as GET"),
         (vec!["load", url, "--order", "once"], "--payload"),
+        (vec!["load", url, "--protocol", "v1"], "--payload"),
         (vec!["load", url, "-D", "none.json"], "none.json"),
         (rows.load(url, &["--rate", "1", "-z", "10"]), "such as 10s"),
         (rows.load("ftp://127.0.0.1/", &["--rate", "1"]), "http://host:port/path"),

@@ -1,11 +1,12 @@
-//! Lines of JSON: an array is a row of the Predict API, an object is a body of any API.
+//! Lines of JSON: an array is a row, an object is a body of any API.
 
 use serde::de::IgnoredAny;
+use serde_json::Number;
 
 use super::{Builder, PayloadError};
-use crate::predict::{ROW_PREFIX, ROW_SUFFIX};
+use crate::protocol::Protocol;
 
-pub(super) fn bodies(file: &str, text: &[u8]) -> Result<Builder, PayloadError> {
+pub(super) fn bodies(file: &str, text: &[u8], protocol: Protocol) -> Result<Builder, PayloadError> {
     let mut builder = Builder::new();
     for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
         let line = line.trim_ascii();
@@ -18,9 +19,12 @@ pub(super) fn bodies(file: &str, text: &[u8]) -> Result<Builder, PayloadError> {
         }
         match line[0] {
             b'[' => {
-                builder.buffer.extend_from_slice(ROW_PREFIX);
-                builder.buffer.extend_from_slice(line);
-                builder.buffer.extend_from_slice(ROW_SUFFIX);
+                let numbers = serde_json::from_slice::<Vec<Number>>(line);
+                if protocol == Protocol::V2 && numbers.is_err() {
+                    let problem = "a V2 tensor has one type: give a row of numbers, or a whole body";
+                    return Err(wrong(problem.to_owned()));
+                }
+                protocol.wrap(line, numbers.map_or(0, |numbers| numbers.len()), &mut builder.buffer);
             }
             b'{' => builder.buffer.extend_from_slice(line),
             _ => return Err(wrong("neither an array nor an object: give a row or a whole body".to_owned())),
@@ -33,11 +37,12 @@ pub(super) fn bodies(file: &str, text: &[u8]) -> Result<Builder, PayloadError> {
 #[cfg(test)]
 mod tests {
     use crate::payload::Payload;
+    use crate::protocol::Protocol;
 
     #[test]
     fn an_array_is_a_row_and_an_object_is_sent_as_it_is() {
         let text = b"[1, \"a\"]\r\n\n {\"payload\":{\"instances\":[[1],[2]]}} \n{\"inputs\":[]}\n[]";
-        let payload = Payload::ndjson("rows.ndjson", text).unwrap();
+        let payload = Payload::ndjson("rows.ndjson", text, Protocol::Predict).unwrap();
         let bodies: Vec<_> = payload
             .bodies()
             .iter()
@@ -62,8 +67,10 @@ mod tests {
             (b"17\n", "payload x line 1: neither an array nor an object: give"),
             (b"\n\n", "payload x: it holds no row: give"),
         ] {
-            let error = Payload::ndjson("x", text).unwrap_err().to_string();
+            let error = Payload::ndjson("x", text, Protocol::Predict).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
+        let error = Payload::ndjson("x", b"[1]\n[\"a\"]", Protocol::V2).unwrap_err().to_string();
+        assert!(error.starts_with("payload x line 2: a V2 tensor has one type"), "{error}");
     }
 }

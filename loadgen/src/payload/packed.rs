@@ -61,10 +61,11 @@ impl Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Protocol;
 
     #[test]
     fn a_payload_that_is_packed_and_taken_apart_is_the_same() {
-        let payload = Payload::ndjson("rows", b"[1,2]\n[3,4]\n").unwrap();
+        let payload = Payload::ndjson("rows", b"[1,2]\n[3,4]\n", Protocol::Predict).unwrap();
         let packed = payload.pack();
         let again = Payload::unpack(packed.clone(), &hash(&packed)).unwrap();
         let bytes =
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_cut_short_or_another_is_refused() {
-        let packed = Payload::ndjson("rows", b"[1,2]\n").unwrap().pack();
+        let packed = Payload::ndjson("rows", b"[1,2]\n", Protocol::Predict).unwrap().pack();
         let cut = packed.slice(..packed.len() - 1);
         assert_eq!(Payload::unpack(cut.clone(), &hash(&cut)).unwrap_err(), PackedError::Cut);
         assert_eq!(Payload::unpack(Bytes::new(), &hash(&[])).unwrap_err(), PackedError::Cut);

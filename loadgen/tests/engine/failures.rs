@@ -4,7 +4,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use berth_loadgen::{Check, ErrorClass, LoadError, Model, Outcome, Payload, PayloadError, SpecDraft};
+use berth_loadgen::{
+    Check, ErrorClass, LoadError, Model, Outcome, Payload, PayloadError, Protocol, SpecDraft,
+};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::server::conn::http1;
@@ -122,8 +124,8 @@ async fn a_target_that_is_not_there_is_named_before_the_run() {
 #[tokio::test]
 async fn a_payload_that_the_check_cannot_judge_is_refused_before_the_run() {
     let server = ModelServer::predicting().await;
-    let payload = Payload::ndjson("rows", b"{\"inputs\":[1]}").unwrap();
+    let payload = Payload::ndjson("rows", b"{\"rows\":[1]}", Protocol::Predict).unwrap();
     let error = outcome_of(draft(server.url(), 100.0, RUN), payload).await.unwrap_err();
-    assert!(matches!(error, LoadError::Payload(PayloadError::NotPredictApi { number: 1 })), "{error:?}");
+    assert!(matches!(error, LoadError::Payload(PayloadError::NoInstances { number: 1 })), "{error:?}");
     assert_eq!(*server.seen.requests.borrow(), 0);
 }

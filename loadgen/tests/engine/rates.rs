@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-use berth_loadgen::{Ended, Label, Model, Payload, RequestHead, Spacing, SpecDraft, Stripe, Summary};
+use berth_loadgen::{
+    Ended, Label, Model, Payload, Protocol, RequestHead, Spacing, SpecDraft, Stripe, Summary,
+};
 
 use crate::server::ModelServer;
 use crate::{draft, load, row};
@@ -84,7 +86,7 @@ async fn rows_are_cycled_in_order() {
     let mut csv = vec!["Row,Geography,Balance,Exited".to_owned()];
     csv.extend((1..=3_000).map(|row| format!("{row},Geography_Germany,{row}.5,0")));
     let label = Label::Named("Exited".to_owned());
-    let payload = Payload::csv("rows.csv", csv.join("\n").as_bytes(), &label).unwrap();
+    let payload = Payload::csv("rows.csv", csv.join("\n").as_bytes(), &label, Protocol::Predict).unwrap();
     // One connection keeps the order; what it cannot send in time waits for it.
     let one = SpecDraft { connections: 1, ..draft(server.url(), 7_001.0, Duration::from_secs(1)) };
     let outcome = load(one, payload).await;
@@ -100,7 +102,7 @@ async fn rows_are_cycled_in_order() {
 async fn three_workers_send_together_what_one_would_send() {
     let server = ModelServer::predicting().await;
     let lines: Vec<String> = (0..50).map(|row| format!("[{row}]")).collect();
-    let payload = Payload::ndjson("rows", lines.join("\n").as_bytes()).unwrap();
+    let payload = Payload::ndjson("rows", lines.join("\n").as_bytes(), Protocol::Predict).unwrap();
     let worker = |index| {
         let stripe = Stripe::new(index, 3).unwrap();
         let part = SpecDraft { stripe, ..draft(server.url(), 100.0, Duration::from_millis(500)) };

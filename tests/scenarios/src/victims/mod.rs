@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use berth_cli::stage::Binaries;
-use berth_loadgen::{Check, Payload};
+use berth_loadgen::{Check, Payload, Protocol};
 
 use crate::{
     scene::Launch,
@@ -101,7 +101,7 @@ impl Kind {
     }
 
     fn plain(launch: Launch) -> anyhow::Result<Server> {
-        let payload = Payload::ndjson("any body", ANY_BODY).context("make a request")?;
+        let payload = Payload::ndjson("any body", ANY_BODY, Protocol::Predict).context("make a request")?;
         Ok(Server { launch, route: "/", payload, check: Check::Status })
     }
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use berth_loadgen::{Check, Payload};
+use berth_loadgen::{Check, Payload, Protocol};
 
 use super::Server;
 use crate::{
@@ -51,6 +51,7 @@ http {{
     let file = scratch.join("nginx.conf");
     std::fs::write(&file, config).with_context(|| format!("write {}", file.display()))?;
     let launch = tools.launch(Tool::Nginx).args(["-c"]).args([&file]).args(["-p"]).args([scratch]);
-    let payload = Payload::ndjson("any body", super::ANY_BODY).context("make a request")?;
+    let payload =
+        Payload::ndjson("any body", super::ANY_BODY, Protocol::Predict).context("make a request")?;
     Ok(Server { launch, route: "/", payload, check: Check::Status })
 }
