@@ -112,7 +112,7 @@ async fn dispatch(cli: Cli, invocation: Invocation, output: &Output) -> anyhow::
             let file = cli.global.file();
             trace::run(args, file, &place()?, output).await
         }
-        Command::Demo(args) => demo::run(args, output).await,
+        Command::Demo(args) => Box::pin(demo::run(args, output)).await,
     }
 }
 

@@ -241,7 +241,7 @@ impl Engine {
     /// Offers every request that is due; returns when the next one will be.
     fn release(&mut self, now: MonoNanos) -> Option<MonoNanos> {
         while let Some(arrival) = self.next_due(now) {
-            if self.shard.offer(arrival.k, self.start.plus(arrival.due_nanos)) {
+            if self.shard.offer(arrival.k, self.start.plus(arrival.due_nanos), now) {
                 self.place();
             }
         }

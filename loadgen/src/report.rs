@@ -115,11 +115,11 @@ mod tests {
         let (events, mut received) = tokio::sync::mpsc::channel(1);
         let mut report = Report::new(events, start);
         for second in 1..=5 {
-            shard.offer(second, start);
+            shard.offer(second, start, start);
             report.second(&shard, Phase::Load, start.plus(second));
         }
         let first = received.recv().await.unwrap();
-        shard.offer(6, start);
+        shard.offer(6, start, start);
         report.second(&shard, Phase::Load, start.plus(6));
         let second = received.recv().await.unwrap();
         let totals = report.finish().await;
@@ -140,7 +140,7 @@ mod tests {
         drop(received);
         let start = MonoNanos::now();
         let mut report = Report::new(events, start);
-        shard.offer(0, start);
+        shard.offer(0, start, start);
         report.second(&shard, Phase::Load, start.plus(1));
         report.cut(&shard, Phase::Load, start.plus(2));
         let totals = report.finish().await;

@@ -80,11 +80,12 @@ impl Shard {
         shard
     }
 
-    /// Request `k` is due: it waits for a connection, or is dropped when too many wait. Whether it
-    /// waits.
-    pub(crate) fn offer(&self, k: u64, intended: MonoNanos) -> bool {
-        let counts = &mut self.tally.borrow_mut().counts;
+    /// Request `k` is due, and it is `now`: it waits for a connection, or is dropped when too many wait.
+    /// Whether it waits.
+    pub(crate) fn offer(&self, k: u64, intended: MonoNanos, now: MonoNanos) -> bool {
+        let Tally { counts, pacing_lag, .. } = &mut *self.tally.borrow_mut();
         counts.scheduled += 1;
+        pacing_lag.record_nanos(now.since(intended));
         match &mut *self.source.borrow_mut() {
             Source::Open(queue) if queue.len() < QUEUE_REQUESTS => {
                 queue.push_back(Due { k, intended });
@@ -267,7 +268,7 @@ mod tests {
     fn requests_are_taken_in_the_order_in_which_they_became_due() {
         let shard = Shard::open();
         for k in [4, 7, 10] {
-            assert!(shard.offer(k, NOW));
+            assert!(shard.offer(k, NOW, NOW));
         }
         let taken: Vec<u64> = std::iter::from_fn(|| shard.take()).map(|ticket| ticket.k()).collect();
         assert_eq!(taken, [4, 7, 10]);
@@ -277,7 +278,7 @@ mod tests {
     fn a_full_queue_drops_and_every_request_has_one_end() {
         let shard = Shard::open();
         let offered = u64::try_from(QUEUE_REQUESTS).unwrap() + 3;
-        let waiting = (0..offered).filter(|k| shard.offer(*k, NOW)).count();
+        let waiting = (0..offered).filter(|k| shard.offer(*k, NOW, NOW)).count();
         assert_eq!(waiting, QUEUE_REQUESTS);
         shard.take().unwrap().complete(NOW, NOW, NOW);
         shard.take().unwrap().fail(ErrorClass::Reset, &"first");
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn a_failure_leaves_no_trace_in_the_latencies() {
         let shard = Shard::open();
-        shard.offer(0, NOW);
+        shard.offer(0, NOW, NOW);
         let ticket = shard.take().unwrap();
         ticket.send();
         ticket.fail(ErrorClass::Status5xx, &"");
@@ -330,7 +331,7 @@ mod tests {
     #[tokio::test]
     async fn quiet_comes_when_the_last_request_is_settled() {
         let shard = Shard::open();
-        shard.offer(0, NOW);
+        shard.offer(0, NOW, NOW);
         let ticket = shard.take().unwrap();
         shard.stop_issuing();
         let quiet = shard.quiet();

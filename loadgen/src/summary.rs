@@ -9,12 +9,12 @@ use crate::clock::NANOS_PER_SEC;
 use crate::tally::{Counts, Totals};
 use berth::Latencies;
 
-/// A send that is late by up to this is no fault of the generator: a wake-up is late by 57 us in
+/// A request that is released late by up to this is no fault of the generator: a wake-up is late by 57 us in
 /// one of a hundred (measured), and a busy machine needs room above that.
-const SEND_LAG_USEC: u64 = 1_000;
+const PACING_LAG_USEC: u64 = 1_000;
 
-/// Send lag up to this part of the response time does not change what a user would see.
-const SEND_LAG_OF_RESPONSE: f64 = 0.05;
+/// Lag up to this part of the response time does not change what a user would see.
+const PACING_LAG_OF_RESPONSE: f64 = 0.05;
 
 /// In a shorter run most of the generator's work is to open its connections, and is no sign of a limit.
 const SHORTEST_JUDGED_SEC: f64 = 1.0;
@@ -103,8 +103,9 @@ pub enum Limit {
         /// The part of the load's time in which its thread ran.
         share: f64,
     },
-    /// It sent too late.
-    SendLag {
+    /// It was not there when requests became due. A send that waits for a connection is not meant: that
+    /// all are busy is what the target does.
+    Pacing {
         /// The 99th percentile.
         p99_usec: u64,
         /// What it may be.
@@ -125,9 +126,9 @@ impl fmt::Display for Limit {
             Self::Cpu { share } => {
                 write!(f, "it used {:.0} % of its thread; add workers or send less", share * 100.0)
             }
-            Self::SendLag { p99_usec, limit_usec } => write!(
+            Self::Pacing { p99_usec, limit_usec } => write!(
                 f,
-                "1 in 100 requests was sent {p99_usec} us late or more, over the limit of {limit_usec} us; allow more connections, or add workers on idle CPUs"
+                "1 in 100 requests was released {p99_usec} us late or more, over the limit of {limit_usec} us; add workers, or give it an idle CPU"
             ),
         }
     }
@@ -152,6 +153,8 @@ pub struct Summary {
     pub first_byte: Quantiles,
     /// From the intended send to the send.
     pub send_lag: Quantiles,
+    /// From the intended send to when the generator was there to send it: its own part of the send lag.
+    pub pacing_lag: Quantiles,
     /// Of opened connections.
     pub connect: Quantiles,
     /// Part of the load's time in which the engine's thread ran.
@@ -175,6 +178,7 @@ impl Summary {
             service: Quantiles::of(&tally.service),
             first_byte: Quantiles::of(&tally.first_byte),
             send_lag: Quantiles::of(&tally.send_lag),
+            pacing_lag: Quantiles::of(&tally.pacing_lag),
             connect: Quantiles::of(&tally.connect),
             cpu_share: part_of_load(totals.load.generator.cpu_usec as f64 / 1e6),
             generator: Verdict::Ok,
@@ -185,14 +189,14 @@ impl Summary {
     /// The most direct evidence is named first: each of these also makes the ones after it likely.
     fn judged(mut self, totals: &Totals) -> Self {
         let throttled = totals.load.generator.throttled_usec.unwrap_or(0);
-        let p99_usec = self.send_lag.p99_usec.unwrap_or(0);
-        let tolerated = self.response.p50_usec.unwrap_or(0) as f64 * SEND_LAG_OF_RESPONSE;
+        let p99_usec = self.pacing_lag.p99_usec.unwrap_or(0);
+        let tolerated = self.response.p50_usec.unwrap_or(0) as f64 * PACING_LAG_OF_RESPONSE;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a part of a u64 that is at most an hour of microseconds"
         )]
-        let limit_usec = SEND_LAG_USEC.max(tolerated as u64);
+        let limit_usec = PACING_LAG_USEC.max(tolerated as u64);
         let limit = if self.counts.dropped > 0 {
             Limit::Dropped { requests: self.counts.dropped }
         } else if throttled > 0 {
@@ -200,7 +204,7 @@ impl Summary {
         } else if self.cpu_share > CPU_SHARE && self.load_sec >= SHORTEST_JUDGED_SEC {
             Limit::Cpu { share: self.cpu_share }
         } else if p99_usec > limit_usec {
-            Limit::SendLag { p99_usec, limit_usec }
+            Limit::Pacing { p99_usec, limit_usec }
         } else {
             return self;
         };
@@ -223,7 +227,7 @@ mod tests {
         (tally.counts.scheduled, tally.counts.sent, tally.counts.completed) = (100, 100, 100);
         for _ in 0..100 {
             tally.response.record_nanos(10_000_000);
-            tally.send_lag.record_nanos(20_000);
+            tally.pacing_lag.record_nanos(20_000);
         }
         totals
     }
@@ -239,7 +243,7 @@ mod tests {
 
     fn late(totals: &mut Totals, usec: u64) {
         for _ in 0..2 {
-            totals.load.tally.send_lag.record_nanos(usec * 1_000);
+            totals.load.tally.pacing_lag.record_nanos(usec * 1_000);
         }
     }
 
@@ -257,7 +261,7 @@ mod tests {
         assert_eq!(limit(|t| t.load.tally.counts.dropped = 3), Some(Limit::Dropped { requests: 3 }));
         assert_eq!(limit(|t| t.load.generator.throttled_usec = Some(7)), Some(Limit::Throttled { usec: 7 }));
         assert_eq!(limit(|t| t.load.generator.cpu_usec = 810_000), Some(Limit::Cpu { share: 0.81 }));
-        assert!(matches!(limit(|t| late(t, 1_100)), Some(Limit::SendLag { limit_usec: 1_000, .. })));
+        assert!(matches!(limit(|t| late(t, 1_100)), Some(Limit::Pacing { limit_usec: 1_000, .. })));
     }
 
     #[test]
@@ -265,10 +269,12 @@ mod tests {
         assert_eq!(limit(|t| t.load.generator.cpu_usec = 790_000), None);
         assert_eq!(limit(|t| t.load.generator.throttled_usec = None), None);
         assert_eq!(limit(|t| late(t, 900)), None);
+        // Every connection was busy: the target's doing.
+        assert_eq!(limit(|t| t.load.tally.send_lag.record_nanos(NANOS_PER_SEC)), None);
     }
 
     #[test]
-    fn a_slow_target_allows_a_send_lag_of_a_twentieth_of_its_time() {
+    fn a_slow_target_allows_a_lag_of_a_twentieth_of_its_time() {
         let slow = |t: &mut Totals| {
             for _ in 0..200 {
                 t.load.tally.response.record_nanos(100_000_000);
@@ -286,7 +292,7 @@ mod tests {
                 slow(t);
                 late(t, 6_000);
             }),
-            Some(Limit::SendLag { limit_usec: 5_000..5_010, .. })
+            Some(Limit::Pacing { limit_usec: 5_000..5_010, .. })
         ));
     }
 

@@ -97,6 +97,9 @@ pub struct Tally {
     pub first_byte: Latencies,
     /// From the intended send to the send, of all that were sent.
     pub send_lag: Latencies,
+    /// From the intended send to when the generator was there to send it, with a connection or without:
+    /// its own part of the send lag. Of an open run.
+    pub pacing_lag: Latencies,
     /// Of connections that were opened: from the first packet to readiness.
     pub connect: Latencies,
     /// Whole answers by their HTTP status.
@@ -113,6 +116,7 @@ impl Tally {
         self.service.merge(&other.service);
         self.first_byte.merge(&other.first_byte);
         self.send_lag.merge(&other.send_lag);
+        self.pacing_lag.merge(&other.pacing_lag);
         self.connect.merge(&other.connect);
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;

@@ -87,6 +87,8 @@ pub(crate) struct Histograms {
     pub(crate) service: Latencies,
     /// From the intended to the real send.
     pub(crate) send_lag: Latencies,
+    /// From the intended send to when the worker was there to send it.
+    pub(crate) pacing_lag: Latencies,
     /// Opening a connection.
     pub(crate) connect: Latencies,
     /// From the real send to the first byte, of successes.
@@ -98,6 +100,7 @@ impl Histograms {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.send_lag.merge(&other.send_lag);
+        self.pacing_lag.merge(&other.pacing_lag);
         self.connect.merge(&other.connect);
         self.first_byte.merge(&other.first_byte);
     }
@@ -149,6 +152,7 @@ impl Figures {
             ("response_hdr", mine.response == theirs.response),
             ("service_hdr", mine.service == theirs.service),
             ("send_lag_hdr", mine.send_lag == theirs.send_lag),
+            ("pacing_lag_hdr", mine.pacing_lag == theirs.pacing_lag),
             ("connect_hdr", mine.connect == theirs.connect),
             ("first_byte_hdr", mine.first_byte == theirs.first_byte),
         ]

@@ -151,6 +151,7 @@ fn figures(
             response: Latencies::decode("response_hdr", &histograms.response_hdr)?,
             service: Latencies::decode("service_hdr", &histograms.service_hdr)?,
             send_lag: Latencies::decode("send_lag_hdr", &histograms.send_lag_hdr)?,
+            pacing_lag: Latencies::decode("pacing_lag_hdr", &histograms.pacing_lag_hdr)?,
             connect: Latencies::decode("connect_hdr", &histograms.connect_hdr)?,
             first_byte: Latencies::decode("first_byte_hdr", &histograms.first_byte_hdr)?,
         },
@@ -182,6 +183,7 @@ fn histograms(histograms: &Histograms) -> Result<wire::Histograms, ProtocolError
         response_hdr: histograms.response.encode("response_hdr")?,
         service_hdr: histograms.service.encode("service_hdr")?,
         send_lag_hdr: histograms.send_lag.encode("send_lag_hdr")?,
+        pacing_lag_hdr: histograms.pacing_lag.encode("pacing_lag_hdr")?,
         connect_hdr: histograms.connect.encode("connect_hdr")?,
         first_byte_hdr: histograms.first_byte.encode("first_byte_hdr")?,
     })

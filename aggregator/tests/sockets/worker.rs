@@ -111,6 +111,7 @@ fn figures(sent: u64) -> (wire::Counts, wire::Histograms) {
         response_hdr: hdr.clone(),
         service_hdr: hdr.clone(),
         send_lag_hdr: hdr.clone(),
+        pacing_lag_hdr: hdr.clone(),
         connect_hdr: bytes::Bytes::new(),
         first_byte_hdr: hdr,
     };

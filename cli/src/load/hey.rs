@@ -23,7 +23,14 @@ pub(crate) fn spelled(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
         return args;
     }
     let mut spelled = Vec::with_capacity(args.len());
-    let mut args = args.into_iter();
+    // hey's flags may have their value behind an equals sign.
+    let parted = args.into_iter().flat_map(|arg| match arg.to_str().and_then(|arg| arg.split_once('=')) {
+        Some((flag, value)) if WITH_VALUE.into_iter().any(|(hey, _)| hey == flag) => {
+            vec![flag.into(), value.into()]
+        }
+        _ => vec![arg],
+    });
+    let mut args = parted;
     while let Some(arg) = args.next() {
         let ours = WITH_VALUE.into_iter().find(|(hey, _)| arg == *hey);
         let idle = IDLE.into_iter().find(|(hey, _)| arg == *hey);
@@ -53,6 +60,7 @@ mod tests {
             ours
         );
         assert_eq!(told("berth load -disable-redirects http://a/ -m GET"), "berth load http://a/ -m GET");
+        assert_eq!(told("berth load -n=9 http://a/?b=c"), "berth load --requests 9 http://a/?b=c");
     }
 
     #[test]

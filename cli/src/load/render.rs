@@ -15,6 +15,9 @@ const ROWS: usize = 11;
 /// What the longest bar of the histogram is made of: hey's.
 const BAR_CHARS: u64 = 40;
 
+/// A shorter wait for a connection is that of opening one.
+const WAITED_USEC: u64 = 1_000;
+
 /// Percentiles that are shown: hey's.
 const PERCENTILES: [u32; 7] = [10, 25, 50, 75, 90, 95, 99];
 
@@ -141,14 +144,32 @@ fn honesty(report: &Report) -> String {
         ("response", &report.response_usec),
         ("service", &report.service_usec),
         ("send lag", &report.send_lag_usec),
+        ("pacing lag", &report.pacing_lag_usec),
     ] {
         page.line(name, &quantiles_line(quantiles));
+    }
+    if let Some(waited) = waited(report) {
+        page.line("connections", &waited);
     }
     for objective in &report.objectives {
         page.line("objective", &objective.to_string());
     }
     page.line("generator", &generator(report));
     format!("\nBeside hey's report, from when each request was due:\n{}", page.finish())
+}
+
+/// That requests waited because every connection was busy: their response time has it, their service time
+/// not.
+fn waited(report: &Report) -> Option<String> {
+    let (send, pacing) = (report.send_lag_usec.p99_usec?, report.pacing_lag_usec.p99_usec?);
+    let waited_usec = send.saturating_sub(pacing);
+    (waited_usec > WAITED_USEC).then(|| {
+        format!(
+            "1 in 100 requests waited {:.1} ms or more, as all {} were busy; -c allows more",
+            waited_usec as f64 / 1e3,
+            report.connections
+        )
+    })
 }
 
 fn quantiles_line(quantiles: &Quantiles) -> String {
@@ -241,6 +262,17 @@ mod tests {
     #[test]
     fn a_run_reads_like_heys_and_then_says_whether_to_believe_it() {
         insta::assert_snapshot!(report(&sample(|_| ())));
+    }
+
+    #[test]
+    fn a_wait_for_connections_is_told_and_is_not_the_generators_fault() {
+        let busy = sample(|totals| {
+            totals.load.tally.pacing_lag.record_nanos(50_000);
+            totals.load.tally.send_lag.record_nanos(400_000_000);
+        });
+        let text = report(&busy);
+        assert!(text.contains("waited 400.1 ms or more, as all 100 were busy"), "{text}");
+        assert!(text.contains("generator   ok"), "{text}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct Report {
     pub(super) first_byte_usec: Quantiles,
     /// From when it was due to when it was sent.
     pub(super) send_lag_usec: Quantiles,
+    /// From when it was due to when the generator was there to send it.
+    pub(super) pacing_lag_usec: Quantiles,
     /// Of connections that were opened.
     pub(super) connect_usec: Quantiles,
     /// How long requests without an answer had been due at the end.
@@ -128,6 +130,7 @@ impl Report {
             service_usec: summary.service,
             first_byte_usec: summary.first_byte,
             send_lag_usec: summary.send_lag,
+            pacing_lag_usec: summary.pacing_lag,
             connect_usec: summary.connect,
             censored_age_usec: Quantiles::of(&outcome.censored_age),
             cpu_share: summary.cpu_share,

@@ -43,6 +43,7 @@ impl TryFrom<&wire::RunInterval> for Interval {
                 response: Latencies::decode("response_hdr", &histograms.response_hdr)?,
                 service: Latencies::decode("service_hdr", &histograms.service_hdr)?,
                 send_lag: Latencies::decode("send_lag_hdr", &histograms.send_lag_hdr)?,
+                pacing_lag: Latencies::decode("pacing_lag_hdr", &histograms.pacing_lag_hdr)?,
                 connect: Latencies::decode("connect_hdr", &histograms.connect_hdr)?,
                 first_byte: Latencies::decode("first_byte_hdr", &histograms.first_byte_hdr)?,
                 statuses: statuses(counts),
@@ -122,6 +123,7 @@ fn histograms(tally: &Tally) -> wire::Histograms {
         response_hdr: encode(&tally.response, "response_hdr"),
         service_hdr: encode(&tally.service, "service_hdr"),
         send_lag_hdr: encode(&tally.send_lag, "send_lag_hdr"),
+        pacing_lag_hdr: encode(&tally.pacing_lag, "pacing_lag_hdr"),
         connect_hdr: encode(&tally.connect, "connect_hdr"),
         first_byte_hdr: encode(&tally.first_byte, "first_byte_hdr"),
     }
